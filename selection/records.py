@@ -1,0 +1,196 @@
+"""The plain records that pass between the rooms of `selection`. Nothing here computes or imports anything heavy.
+
+`score` is always larger-is-better. Seconds are wall clock unless the name says `cpu_seconds`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Modality = Literal["text", "image"]
+Method = Literal["full", "head"]
+DroppedBecause = Literal["halved", "failed", "cut off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A checkpoint that may be fine-tuned. `source` is a folder or hub id; None where only the name is known."""
+
+    model: str
+    source: str | None = None
+    modality: Modality | None = None
+    n_parameters: int | None = None
+    license: str | None = None
+    family: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyScore:
+    """One transferability estimate of one model on one dataset.
+
+    `score` is nan where the score is not defined for this pair; `reason` then says why.
+    """
+
+    name: str
+    score: float
+    seconds: float
+    n_samples: int
+    sample_digest: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A recalled candidate: its rank (from 1), posterior score with a 90 % interval, and why.
+
+    `tie` numbers the group of picks that cannot be told apart (pairwise win probability between .4 and .6).
+    """
+
+    rank: int
+    candidate: Candidate
+    score: float
+    low: float
+    high: float
+    metric: str
+    tie: int
+    reasons: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        """The candidate's model id."""
+        return self.candidate.model
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A model that a constraint kept out of the picks; `rule` names the constraint and the value met."""
+
+    model: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Ranked picks, what was kept out by constraints, and remarks the user must read (tiny zoo, no proxies...)."""
+
+    picks: tuple[Pick, ...]
+    excluded: tuple[Excluded, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a checkpoint is fine-tuned. Steps are optimizer steps; the schedule does not depend on `total_steps`.
+
+    Warm-up is linear over `warmup_steps`, then the rate is constant: a run paused at any step and
+    resumed equals one that was never paused.
+    """
+
+    method: Method = "full"
+    learning_rate: float = 5e-5
+    head_learning_rate: float = 1e-3
+    batch_size: int = 32
+    total_steps: int = 100
+    warmup_steps: int = 10
+    weight_decay: float = 0.01
+    max_length: int = 128
+    metric: str = "accuracy"
+    seed: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate's run under one recipe; `eval_steps` (ascending, last = total_steps) are its curve's points."""
+
+    candidate: Candidate
+    recipe: Recipe
+    eval_steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a trial has shown so far: its validation curve and what it cost, summed over all its pieces."""
+
+    step: int
+    curve_steps: tuple[int, ...]
+    curve: tuple[float, ...]
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def score(self) -> float:
+        """The latest validation score (nan before the first)."""
+        return self.curve[-1] if self.curve else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A stage of halving: `n_candidates` run on to `until_step`; then the best `n_survivors` go on."""
+
+    index: int
+    n_candidates: int
+    n_survivors: int
+    until_step: int
+    expected_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What select() will do, before anything is spent. `rungs[0]` is the probe on cached features (until_step 0)."""
+
+    trials: tuple[Trial, ...]
+    rungs: tuple[Rung, ...]
+    expected_seconds: float
+    worst_seconds: float
+    brute_force_seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one candidate ended: its place (1 = winner), the rung it reached, and why it was dropped (None: never)."""
+
+    place: int
+    candidate: Candidate
+    rung: int
+    progress: Progress
+    probe: float | None = None
+    dropped: DroppedBecause | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a selection: standings best first, the winner's test score (measured once) and its checkpoint."""
+
+    dataset: str
+    metric: str
+    standings: tuple[Standing, ...]
+    test_score: float | None
+    checkpoint: Path | None
+    plan: Plan
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def best(self) -> Standing:
+        """The winner."""
+        return self.standings[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One complete fine-tune of one model on one dataset: validation curve, test score (measured once), cost, proxies."""
+
+    model: str
+    dataset: str
+    metric: str
+    recipe: Recipe
+    progress: Progress
+    test_score: float
+    n_train: int
+    n_test: int
+    proxies: tuple[ProxyScore, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,96 @@
+"""Proxy scores: how well a checkpoint's features suit a dataset, without fine-tuning.
+
+`score_all` computes any of them on shared statistics (`moments.Moments`); one file per score. Larger is better.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+
+from selection.errors import InputError
+from selection.proxies.hscore import hscore, regularized_hscore
+from selection.proxies.inputs import checked_source, softmax
+from selection.proxies.knn import knn
+from selection.proxies.leep import leep
+from selection.proxies.logme import logme
+from selection.proxies.moments import Moments
+from selection.proxies.nleep import nleep
+from selection.proxies.parc import PROBE_ROWS, parc
+from selection.proxies.ridge_probe import ridge_probe
+from selection.records import ProxyScore
+
+__all__ = ["PROXIES", "Moments", "score_all"]
+
+logger = logging.getLogger(__name__)
+
+PROXIES: dict[str, Callable[[Moments], float]] = {
+    "leep": leep,
+    "nleep": nleep,
+    "logme": logme,
+    "hscore": hscore,
+    "regularized_hscore": regularized_hscore,
+    "parc": parc,
+    "knn": knn,
+    "ridge_probe": ridge_probe,
+}
+
+
+def score_all(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    names: Iterable[str] | None = None,
+    source_logits: npt.ArrayLike | None = None,
+    reduce_to: int | None = None,
+    seed: int = 0,
+    sample_digest: str = "",
+) -> tuple[ProxyScore, ...]:
+    """Proxy scores of one model on one dataset, in the order of `names` (default: all of `PROXIES`).
+
+    features (N, D) and labels (N,) of the same rows; source_logits (N, Cs) where the model has a classification head.
+    `reduce_to` scores the first principal components, standardised, instead of the features (PARC always does its own).
+    A score that is undefined here, or whose computation fails, is nan with its reason; the others are computed.
+    `seconds` includes the shared statistics that a score was the first to need. Same input and seed, same scores.
+
+    Raises:
+        InputError: a name that is no score; features, labels or logits that no score could use.
+    """
+    wanted = tuple(PROXIES) if names is None else tuple(names)
+    for name in wanted:
+        _check_name(name)
+    n_rows = len(np.asarray(features))
+    probabilities = None if source_logits is None else softmax(checked_source(source_logits, n_rows, "source_logits"))
+    moments = Moments(features, labels, source_probabilities=probabilities, reduce_to=reduce_to, seed=seed)
+    return tuple(_scored(name, moments, sample_digest) for name in wanted)
+
+
+def _check_name(name: str) -> None:
+    if name not in PROXIES:
+        close = get_close_matches(name, PROXIES, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else "choose from these"
+        raise InputError(f"proxy score: got {name!r}, wanted one of {', '.join(PROXIES)}; {advice}")
+
+
+def _scored(name: str, moments: Moments, sample_digest: str) -> ProxyScore:
+    start = time.perf_counter()
+    score, reason = _value(name, moments)
+    n_samples = min(moments.n_rows, PROBE_ROWS) if name == "parc" else moments.n_rows
+    return ProxyScore(name, score, time.perf_counter() - start, n_samples, sample_digest, reason)
+
+
+def _value(name: str, moments: Moments) -> tuple[float, str | None]:
+    """The score, or nan and why."""
+    try:
+        score = PROXIES[name](moments)
+    except InputError as error:
+        return float("nan"), str(error)
+    except (ArithmeticError, MemoryError, ValueError) as error:  # LinAlgError is a ValueError
+        logger.warning("proxy score %s failed: %s", name, error)
+        return float("nan"), f"{type(error).__name__}: {error}"
+    if not np.isfinite(score):
+        return float("nan"), f"got {score}, wanted a finite score; the features are too extreme for {name}"
+    return float(score), None

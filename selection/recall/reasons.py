@@ -1,0 +1,142 @@
+"""Says in plain sentences what a pick stands on, and what the user must know about the whole recall."""
+
+import numpy as np
+
+from selection.recall.evidence import Evidence, FloatArray
+from selection.recall.posterior import Posterior
+from selection.recall.stacking import MIN_DATASETS, MIN_MODELS, PRIOR_CORRELATION
+
+TINY_DATASETS, TINY_MODELS = 4, 5
+
+
+def reasons_of(index: int, evidence: Evidence, posterior: Posterior, chance: float) -> tuple[str, ...]:
+    """The evidence on one candidate, strongest first. `chance` is its probability to be the best."""
+    lines = _measured(index, evidence) + _history(index, evidence, posterior)
+    lines += [line for name in sorted(evidence.proxies) if (line := _proxy(index, name, evidence, posterior))]
+    lines += _metadata(index, evidence, posterior)
+    return (*lines, f"best of all admitted models with probability {chance:.2f}")
+
+
+def _measured(index: int, evidence: Evidence) -> list[str]:
+    if evidence.measured is None or np.isnan(evidence.measured[index]):
+        return []
+    return [f"measured on your data: {evidence.metric} {evidence.measured[index]:.4g}"]
+
+
+def _history(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
+    z = posterior.history.columns.z[index]
+    seen = np.flatnonzero(~np.isnan(z))
+    if not len(seen):
+        return ["no results on other datasets yet"]
+    lines = [f"mean z {z[seen].mean():+.1f} over {_counted(len(seen), 'dataset')}"]
+    columns = evidence.scores[:, seen]
+    enough = (~np.isnan(columns)).sum(axis=0) >= 3
+    best = [evidence.datasets[d] for d in seen[enough & (columns[index] >= np.nanmax(columns, axis=0))]]
+    if best:
+        more = f" and {len(best) - 2} more" if len(best) > 2 else ""
+        lines.append(f"best on {', '.join(best[:2])}{more}")
+    return lines
+
+
+def _proxy(index: int, name: str, evidence: Evidence, posterior: Posterior) -> str | None:
+    values = evidence.proxies[name]
+    if not np.isfinite(values[index]):
+        return None
+    known = values[np.isfinite(values)]
+    place = 1 + int((known > values[index]).sum())
+    return f"{name} {_ordinal(place)} of {len(known)} on your data{_weight(name, posterior)}"
+
+
+def _weight(name: str, posterior: Posterior) -> str:
+    trust = posterior.trust
+    if trust.with_history is None or trust.without is None:
+        return ""
+    if name not in trust.names:
+        return " (not counted: no past to learn from)"
+    place = trust.names.index(name)
+    weight = max(float(trust.with_history.weights[place]), float(trust.without.weights[place]))
+    return "" if weight > 0 else " (not counted: it did not help on past datasets)"
+
+
+def _metadata(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
+    candidate, ability = evidence.candidates[index], posterior.history.ability
+    lines = []
+    if candidate.family is not None:
+        kin = posterior.history.metadata.family == posterior.history.metadata.family[index]
+        relatives = int((ability.n_results[kin] > 0).sum()) - int(ability.n_results[index] > 0)
+        if relatives:
+            known = _counted(relatives, "relative")
+            lines.append(f"family {candidate.family}: {ability.prior[index]:+.1f} z expected from size and {known}")
+    if candidate.n_parameters is not None:
+        lines.append(f"n_parameters {candidate.n_parameters:,}")
+    return lines
+
+
+def notes_of(evidence: Evidence, posterior: Posterior) -> tuple[str, ...]:
+    """Remarks on how much there was to go by, in the order of what weighs most."""
+    return (*_history_notes(evidence, posterior), *_proxy_notes(evidence, posterior))
+
+
+def _history_notes(evidence: Evidence, posterior: Posterior) -> list[str]:
+    n_datasets = int(posterior.history.columns.usable.sum())
+    n_models = int((posterior.history.ability.n_results > 0).sum())
+    notes = []
+    if not n_datasets:
+        notes.append("the zoo has no usable results: ranked by proxies and metadata only, with wide intervals")
+    elif n_datasets < TINY_DATASETS or n_models < TINY_MODELS:
+        notes.append(
+            f"tiny zoo ({_counted(n_models, 'model')} with results on {_counted(n_datasets, 'dataset')}): "
+            "history weighs little and intervals are not calibrated well"
+        )
+    unusable = len(evidence.datasets) - n_datasets
+    if unusable:
+        notes.append(f"{_counted(unusable, 'source dataset')} left aside: fewer than two results that differ")
+    if not posterior.in_units:
+        notes.append(
+            f"scores are z (0 average, 1 a standard deviation of models): no results to tell {evidence.metric} from"
+        )
+    return notes
+
+
+def _proxy_notes(evidence: Evidence, posterior: Posterior) -> list[str]:
+    computed = sorted(name for name, values in evidence.proxies.items() if np.isfinite(values).any())
+    if not computed:
+        return ["no proxy scores on your data: ranked by history and metadata only"] if _any_history(posterior) else []
+    trust = posterior.trust
+    if trust.with_history is None or trust.without is None:
+        return [
+            f"proxies have too little past to learn from (wanted {MIN_DATASETS} datasets of {MIN_MODELS} models each): "
+            f"together they count as one estimate that correlates {PRIOR_CORRELATION} with results"
+        ]
+    pairs = zip(trust.names, np.maximum(trust.with_history.weights, trust.without.weights), strict=True)
+    useless = [name for name, weight in pairs if weight <= 0]
+    notes = [f"{name} has no past in the zoo and is not counted" for name in computed if name not in trust.names]
+    if useless:
+        notes.append(f"not counted, no help on {trust.n_datasets} past datasets: {', '.join(useless)}")
+    return notes
+
+
+def _any_history(posterior: Posterior) -> bool:
+    return bool(posterior.history.columns.usable.any())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def groups_of(draws: FloatArray, ranked: list[int], undecided: float) -> list[int]:
+    """Tie groups (from 1) along the ranking: one ends where its first beats the next with more than `undecided`."""
+    groups: list[int] = []
+    leader = -1
+    for index in ranked:
+        if not groups or float((draws[:, leader] > draws[:, index]).mean()) > undecided:
+            leader = index
+            groups.append(groups[-1] + 1 if groups else 1)
+        else:
+            groups.append(groups[-1])
+    return groups

@@ -7,6 +7,7 @@
     │   ├── UnknownNameError      a model, dataset, metric or run the zoo does not hold (with close matches)
     │   ├── ImportFileError       a file that cannot be imported at all
     │   └── QueryRefusedError     Cypher that may not run here, or that does not parse
+    ├── PackageError              a package of the demo that cannot be had or read (the CLI ends with 1)
     └── StoreError                the store (the CLI ends with 2)
         ├── StoreUnavailableError no server there, or it went away
         ├── StoreLockedError      another program holds the folder
@@ -42,6 +43,10 @@ class ImportFileError(InputError):
 
 class QueryRefusedError(InputError):
     """Cypher that may not run here, or that the store could not parse."""
+
+
+class PackageError(ZooError):
+    """A package with the demo's weights or texts that cannot be downloaded or is not what was pinned."""
 
 
 class StoreError(ZooError):

@@ -3,13 +3,13 @@
 `score` is always larger-is-better. Seconds are wall clock unless the name says `cpu_seconds`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 Modality = Literal["text", "image"]
 Method = Literal["full", "head"]
+Precision = Literal["float32", "bfloat16"]
 DroppedBecause = Literal["halved", "failed", "cut off"]
 
 
@@ -96,6 +96,7 @@ class Recipe:
     weight_decay: float = 0.01
     max_length: int = 128
     metric: str = "accuracy"
+    precision: Precision = "float32"
     seed: int = 0
     threads: int = 1
 
@@ -163,7 +164,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a selection: standings best first, the winner's test score (measured once) and its checkpoint."""
+    """The end of a selection: standings best first, the winner's test score (measured once) and its checkpoint.
+
+    `seconds` and `cpu_seconds` are the trials' own, summed. `n_validation` and `n_test` are rows, where known.
+    """
 
     dataset: str
     metric: str
@@ -173,6 +177,9 @@ class Outcome:
     plan: Plan
     seconds: float
     cpu_seconds: float
+    n_validation: int | None = None
+    n_test: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> Standing:
@@ -192,5 +199,15 @@ class Measurement:
     test_score: float
     n_train: int
     n_test: int
+    feature_seconds: float = 0.0
     proxies: tuple[ProxyScore, ...] = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that could not be completed, and why."""
+
+    model: str
+    dataset: str
+    seed: int
+    reason: str

@@ -1,0 +1,187 @@
+"""Features of a dataset's rows under a backbone, computed once and kept in a content-addressed cache.
+
+The cache holds features and logits only, never a text or an image. Its index is a small SQLite file, so several
+processes may share one cache; the least recently used entries go when the byte cap is passed.
+"""
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selection.backbones import Backbone, Embedded, FloatArray
+from selection.datasets import row_digest
+from selection.errors import CheckpointError, InputError
+
+DEFAULT_MAX_BYTES = 4_000_000_000
+# A batch holds at most this many length units (tokens), so long texts come in small batches.
+BATCH_UNITS = 8192
+
+Track = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Shapes: `features` (N, D) float32, `logits` (N, source classes) or None. `seconds` as first measured."""
+
+    features: FloatArray
+    logits: FloatArray | None
+    seconds: float
+    sample_digest: str
+
+
+class FeatureCache:
+    """A folder of safetensors files named by their content's key, bounded by `max_bytes`."""
+
+    def __init__(self, folder: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        """Opens or makes the folder.
+
+        Raises:
+            InputError: `max_bytes` is not positive.
+        """
+        if max_bytes <= 0:
+            raise InputError(f"the feature cache's cap is {max_bytes} bytes; wanted a positive number")
+        self.folder = folder
+        self.max_bytes = max_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(self._index()) as index, index:
+            index.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, bytes INT, seconds REAL, used REAL)")
+
+    def get(self, key: str) -> tuple[Embedded, float] | None:
+        """The entry and the seconds it took to compute, or None; a damaged entry counts as absent."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        with closing(self._index()) as index, index:
+            row = index.execute("SELECT seconds FROM entry WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            index.execute("UPDATE entry SET used = ? WHERE key = ?", (time.time(), key))
+        try:
+            tensors = load_file(self._path(key))
+        except (FileNotFoundError, SafetensorError):
+            self._drop(key)
+            return None
+        return Embedded(tensors["features"], tensors.get("logits")), float(row[0])
+
+    def put(self, key: str, entry: Embedded, seconds: float) -> None:
+        """Stores an entry whole or not at all, then drops the least recently used over the cap."""
+        from safetensors.numpy import save_file
+
+        tensors = {"features": np.ascontiguousarray(entry.features)}
+        if entry.logits is not None:
+            tensors["logits"] = np.ascontiguousarray(entry.logits)
+        draft = self.folder / f"{key}.{time.monotonic_ns()}.part"
+        save_file(tensors, draft)
+        n_bytes = draft.stat().st_size
+        draft.replace(self._path(key))
+        with closing(self._index()) as index, index:
+            index.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (key, n_bytes, seconds, time.time()))
+        self._shrink(keep=key)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held now."""
+        with closing(self._index()) as index:
+            return int(index.execute("SELECT COALESCE(SUM(bytes), 0) FROM entry").fetchone()[0])
+
+    def _shrink(self, keep: str) -> None:
+        with closing(self._index()) as index:
+            rows = index.execute("SELECT key, bytes FROM entry ORDER BY used").fetchall()
+        excess = sum(n for _, n in rows) - self.max_bytes
+        for key, n_bytes in rows:
+            if excess <= 0:
+                return
+            if key != keep:
+                self._drop(key)
+                excess -= n_bytes
+
+    def _drop(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+        with closing(self._index()) as index, index:
+            index.execute("DELETE FROM entry WHERE key = ?", (key,))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def _index(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.folder / "index.sqlite", timeout=60)
+
+
+def extract(
+    backbone: Backbone,
+    rows: Sequence[Any],
+    *,
+    cache: FeatureCache | None = None,
+    batch_size: int = 64,
+    track: Track | None = None,
+) -> Features:
+    """Embeds every row, in batches of like length, or takes the result from the cache.
+
+    A batch that does not fit the memory is halved, down to one row.
+
+    Raises:
+        CheckpointError: the checkpoint fails on these rows, or one row alone does not fit the memory, or the
+            features are not finite.
+    """
+    sample_digest = hashlib.blake2b(b"".join(map(row_digest, rows)), digest_size=12).hexdigest()
+    key = hashlib.blake2b(f"{backbone.digest}|{sample_digest}|1".encode(), digest_size=16).hexdigest()
+    hit = cache.get(key) if cache else None
+    if hit is not None:
+        return Features(hit[0].features, hit[0].logits, hit[1], sample_digest)
+    start = time.perf_counter()
+    embedded = _embed_all(backbone, rows, batch_size, track)
+    seconds = time.perf_counter() - start
+    if not np.isfinite(embedded.features).all():
+        raise CheckpointError(f"{backbone.name}: its features hold nan or infinity; the checkpoint is not usable here")
+    if cache:
+        cache.put(key, embedded, seconds)
+    return Features(embedded.features, embedded.logits, seconds, sample_digest)
+
+
+def _embed_all(backbone: Backbone, rows: Sequence[Any], batch_size: int, track: Track | None) -> Embedded:
+    lengths = np.asarray(backbone.lengths(rows))
+    order = np.argsort(-lengths, kind="stable")  # the longest first: a lack of memory shows at once
+    batches = list(_batches(order, lengths, batch_size))
+    parts: list[Embedded] = []
+    for batch in track(batches, len(batches)) if track else batches:
+        parts += _embed_halving(backbone, [rows[i] for i in batch])
+    features = np.empty((len(rows), parts[0].features.shape[1]), dtype=np.float32)
+    features[order] = np.concatenate([part.features for part in parts])
+    if parts[0].logits is None:
+        return Embedded(features)
+    logits = np.empty((len(rows), parts[0].logits.shape[1]), dtype=np.float32)
+    logits[order] = np.concatenate([part.logits for part in parts if part.logits is not None])
+    return Embedded(features, logits)
+
+
+def _batches(order: Any, lengths: Any, batch_size: int) -> Iterable[Any]:
+    start = 0
+    while start < len(order):
+        size = max(1, min(batch_size, BATCH_UNITS // max(1, int(lengths[order[start]]))))
+        yield order[start : start + size]
+        start += size
+
+
+def _embed_halving(backbone: Backbone, rows: list[Any]) -> list[Embedded]:
+    try:
+        return [backbone.embed(rows)]
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise CheckpointError(f"{backbone.name} fails on these rows: {error}") from error
+        if len(rows) == 1:
+            raise CheckpointError(f"{backbone.name}: one row alone does not fit the memory: {error}") from error
+    half = len(rows) // 2
+    return _embed_halving(backbone, rows[:half]) + _embed_halving(backbone, rows[half:])
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is a lack of memory, on a GPU or on the host."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

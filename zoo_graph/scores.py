@@ -1,0 +1,203 @@
+"""The comparable score matrix: at most one score per (model, dataset) out of everything a snapshot holds.
+
+Knows the snapshot's columns; knows neither the graph nor what the scores are used for.
+
+What makes two scores of a dataset comparable, in this order:
+
+1. *Metric*: the one most models were measured by (ties: most results, then name).
+2. *Protocol*, that is method and number of shots: the one most models were measured under. A result that
+   does not say its method counts under the commonest method that is said; no other protocol is mixed in.
+3. *Setting*, that is split and config (image size, prompt, ...): each pair uses the setting most models
+   were measured in among those it was measured in itself, so no model is lost for an unusual image size.
+4. *Repeats* (seeds, sources, harnesses, dates) of that setting are averaged; `spread` is their SD.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from zoo_graph.errors import UnknownNameError
+from zoo_graph.snapshot import Floats, Integers, Snapshot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreMatrix:
+    """Comparable scores of M models on D datasets; larger is better, nan is not measured.
+
+    Shapes: `scores`, `n`, `spread` (M, D); `metrics` and `protocols` name each dataset's metric and protocol.
+    Models and datasets without any score are absent; both are sorted by id. `n_left_out` counts results
+    under another metric or protocol. Takes 24 bytes a cell.
+    """
+
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    metrics: tuple[str, ...]
+    protocols: tuple[str, ...]
+    scores: Floats
+    n: Integers
+    spread: Floats
+    n_left_out: int = 0
+
+    def without(self, columns: Collection[int]) -> "ScoreMatrix":
+        """Returns the same matrix, all models kept, without the dataset columns of the given indices."""
+        keep = [column for column in range(len(self.datasets)) if column not in set(columns)]
+        return ScoreMatrix(
+            models=self.models,
+            datasets=tuple(self.datasets[column] for column in keep),
+            metrics=tuple(self.metrics[column] for column in keep),
+            protocols=tuple(self.protocols[column] for column in keep),
+            scores=self.scores[:, keep],
+            n=self.n[:, keep],
+            spread=self.spread[:, keep],
+            n_left_out=self.n_left_out,
+        )
+
+
+def score_matrix(snapshot: Snapshot, *, exclude_datasets: Collection[str] = ()) -> ScoreMatrix:
+    """Returns the comparable scores of a snapshot as the module's head defines them, excluded datasets unseen.
+
+    Raises:
+        UnknownNameError: a dataset to exclude that the snapshot does not hold.
+    """
+    columns = _Columns.of(snapshot, _excluded(snapshot, exclude_datasets))
+    total = len(columns.score)
+    columns = columns.take(columns.metric == _commonest(columns.dataset, columns.metric, columns.model)[columns.dataset])
+    columns = columns.take(_in_protocol(columns))
+    left_out = total - len(columns.score)
+    columns = columns.take(_in_best_setting(columns))
+    return _averaged(snapshot, columns, left_out)
+
+
+def _excluded(snapshot: Snapshot, names: Collection[str]) -> set[int]:
+    index = {name: position for position, name in enumerate(snapshot.dataset_ids)}
+    for name in names:
+        if name not in index:
+            raise UnknownNameError("dataset", name, index)
+    return {index[name] for name in names}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """Results as parallel arrays; texts are codes in the alphabetical order of their values, -1 is unknown."""
+
+    model: Integers
+    dataset: Integers
+    score: Floats
+    metric: Integers
+    method: Integers
+    n_shot: Integers
+    setting: Integers
+    metric_names: tuple[str, ...]
+    method_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, excluded: set[int]) -> "_Columns":
+        table = snapshot.results
+        score = table["score"].to_numpy()
+        metric, metric_names = _coded(table["metric"])
+        method, method_names = _coded(table["method"])
+        split, _ = _coded(table["split"])
+        config, configs = _coded(table["config"])
+        dataset = table["dataset"].to_numpy().astype(np.int64)
+        columns = cls(
+            model=table["model"].to_numpy().astype(np.int64),
+            dataset=dataset,
+            score=score,
+            metric=metric,
+            method=method,
+            n_shot=table["n_shot"].fill_null(-1).to_numpy().astype(np.int64),
+            setting=(split + 1) * (len(configs) + 1) + config + 1,
+            metric_names=metric_names,
+            method_names=method_names,
+        )
+        return columns.take(np.isfinite(score) & ~np.isin(dataset, list(excluded)))
+
+    def take(self, rows: np.ndarray) -> "_Columns":
+        arrays = (self.model, self.dataset, self.score, self.metric, self.method, self.n_shot, self.setting)
+        return _Columns(*(array[rows] for array in arrays), self.metric_names, self.method_names)
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Integers, tuple[str, ...]]:
+    """Returns each text as its place among the sorted distinct texts (null: -1), and those texts."""
+    names = tuple(sorted(name for name in column.unique().to_pylist() if name is not None))
+    encoded = column.combine_chunks().dictionary_encode()
+    place = {name: code for code, name in enumerate(names)}
+    codes = np.array([place.get(name, -1) for name in encoded.dictionary.to_pylist()] + [-1], dtype=np.int64)
+    return codes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)], names
+
+
+def _by_use(group: Integers, key: Integers, model: Integers) -> tuple[Integers, Integers]:
+    """Returns the (group, key) pairs that occur: by group, most models first, then most rows, then smallest key."""
+    rows, n_rows = np.unique(np.stack([group, key]), axis=1, return_counts=True)
+    triples = np.unique(np.stack([group, key, model]), axis=1)
+    _, n_models = np.unique(triples[:2], axis=1, return_counts=True)
+    order = np.lexsort((rows[1], -n_rows, -n_models, rows[0]))
+    return rows[0][order], rows[1][order]
+
+
+def _commonest(group: Integers, key: Integers, model: Integers) -> Integers:
+    """Returns for each group its most used key (see `_by_use`), -1 where a group has none. Shape (max group + 1,)."""
+    best = np.full(int(group.max(initial=-1)) + 1, -1, dtype=np.int64)
+    groups, keys = _by_use(group, key, model)
+    first = np.unique(groups, return_index=True)[1]
+    best[groups[first]] = keys[first]
+    return best
+
+
+def _in_protocol(columns: _Columns) -> np.ndarray:
+    said = columns.method >= 0
+    usual = np.full(int(columns.dataset.max(initial=-1)) + 1, -1, dtype=np.int64)
+    known = _commonest(columns.dataset[said], columns.method[said], columns.model[said])
+    usual[: len(known)] = known
+    method = np.where(said, columns.method, usual[columns.dataset])
+    protocol = (method + 1) * (int(columns.n_shot.max(initial=0)) + 2) + columns.n_shot + 1
+    inside: np.ndarray = protocol == _commonest(columns.dataset, protocol, columns.model)[columns.dataset]
+    return inside
+
+
+def _in_best_setting(columns: _Columns) -> np.ndarray:
+    width = int(columns.setting.max(initial=0)) + 1
+    datasets, settings = _by_use(columns.dataset, columns.setting, columns.model)
+    place = np.argsort(datasets * width + settings)  # pairs sorted by value -> their place in the order of use
+    rank = place[np.searchsorted((datasets * width + settings)[place], columns.dataset * width + columns.setting)]
+    pair = columns.model * (int(columns.dataset.max(initial=0)) + 1) + columns.dataset
+    pairs, row_pair = np.unique(pair, return_inverse=True)
+    best = np.full(len(pairs), np.iinfo(np.int64).max)
+    np.minimum.at(best, row_pair, rank)
+    inside: np.ndarray = rank == best[row_pair]
+    return inside
+
+
+def _averaged(snapshot: Snapshot, columns: _Columns, left_out: int) -> ScoreMatrix:
+    models, row = np.unique(columns.model, return_inverse=True)
+    datasets, first, column = np.unique(columns.dataset, return_index=True, return_inverse=True)
+    shape = (len(models), len(datasets))
+    n, total, squares = (np.zeros(shape) for _ in range(3))
+    np.add.at(n, (row, column), 1)
+    np.add.at(total, (row, column), columns.score)
+    mean = np.divide(total, n, out=np.full(shape, np.nan), where=n > 0)
+    np.add.at(squares, (row, column), (columns.score - mean[row, column]) ** 2)
+    variance = np.divide(squares, n - 1, out=np.full(shape, np.nan), where=n > 1)
+    model_ids, dataset_ids = snapshot.model_ids, snapshot.dataset_ids
+    return ScoreMatrix(
+        models=tuple(model_ids[index] for index in models),
+        datasets=tuple(dataset_ids[index] for index in datasets),
+        metrics=tuple(columns.metric_names[code] for code in columns.metric[first]),
+        protocols=_protocol_names(columns, len(datasets), column),
+        scores=mean,
+        n=n.astype(np.int64),
+        spread=np.sqrt(variance),
+        n_left_out=left_out,
+    )
+
+
+def _protocol_names(columns: _Columns, n_datasets: int, column: Integers) -> tuple[str, ...]:
+    """Names each dataset's protocol, e.g. "full", "probe, 5 shots", "unknown"."""
+    method = np.full(n_datasets, -1, dtype=np.int64)
+    shots = np.full(n_datasets, -1, dtype=np.int64)
+    np.maximum.at(method, column, columns.method)
+    np.maximum.at(shots, column, columns.n_shot)
+    names = (columns.method_names[code] if code >= 0 else "unknown" for code in method)
+    return tuple(name + (f", {n} shots" if n >= 0 else "") for name, n in zip(names, shots, strict=True))

@@ -1,0 +1,260 @@
+"""The zoo as columns: what was imported or measured, exported once per evidence version into Parquet files.
+
+Knows Cypher's rows and Arrow's tables; knows nothing of what the numbers are used for. Training curves are
+left in the graph: who needs one asks for it by pair.
+
+The *evidence version* is the graph version less the writes of derived things, so it moves with every import,
+measurement and `forget`, and stands still while a refresh writes back.
+"""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zoo_graph import queries
+from zoo_graph.errors import StoreUnavailableError
+from zoo_graph.store.connection import Connection, Transaction
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_FORMAT = 1  # raised when the columns change, so that older files are not read
+_PAGE_ROWS = 20_000  # about 4 MB a message
+_ATTEMPTS = 6
+
+_TEXT = pa.string()
+_MODELS = pa.schema(
+    [(name, _TEXT) for name in ("id", "name", "family", "architecture", "modality")]
+    + [("tasks", pa.list_(_TEXT)), ("n_parameters", pa.int64())]
+    + [(name, _TEXT) for name in ("license", "source", "created")]
+)
+_DATASETS = pa.schema(
+    [(name, _TEXT) for name in ("id", "name", "task", "modality")]
+    + [("n_classes", pa.int64()), ("n_samples", pa.int64()), ("features_digest", _TEXT)]
+)
+_INDEX = pa.int32()
+_RESULTS = pa.schema(
+    [("model", _INDEX), ("dataset", _INDEX), ("id", _TEXT), ("score", pa.float64())]
+    + [("metric", _TEXT), ("split", _TEXT), ("method", _TEXT), ("n_shot", pa.int64()), ("seed", pa.int64())]
+    + [("source", _TEXT), ("harness", _TEXT), ("date", _TEXT), ("config", _TEXT), ("seconds", pa.float64())]
+)
+_PROXIES = pa.schema(
+    [("model", _INDEX), ("dataset", _INDEX), ("name", _TEXT), ("score", pa.float64()), ("seconds", pa.float64())]
+    + [("sample_digest", _TEXT), ("n_samples", pa.int64())]
+)
+_LINEAGE = pa.schema([("model", _INDEX), ("base", _INDEX), ("kind", _TEXT)])
+_PRETRAINED = pa.schema([("model", _INDEX), ("dataset", _INDEX)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The zoo's columns at one evidence version. Arrow tables; `model`, `base` and `dataset` are row numbers.
+
+    `models`: id, name, family, architecture, modality, tasks, n_parameters, license, source, created.
+    `datasets`: id, name, task, modality, n_classes, n_samples, features_digest.
+    `results`: model, dataset, id, score, metric, split, method, n_shot, seed, source, harness, date, config
+    (canonical JSON), seconds. `proxies`: model, dataset, name, score, seconds, sample_digest, n_samples.
+    `lineage`: model, base, kind. `pretrained_on`: model, dataset.
+    Models and datasets are sorted by id, the rest by row numbers (and results by id): the same zoo gives the
+    same columns on every store.
+    """
+
+    version: int
+    models: pa.Table
+    datasets: pa.Table
+    results: pa.Table
+    proxies: pa.Table
+    lineage: pa.Table
+    pretrained_on: pa.Table
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """Model ids in the order of `models`."""
+        return tuple(self.models["id"].to_pylist())
+
+    @property
+    def dataset_ids(self) -> tuple[str, ...]:
+        """Dataset ids in the order of `datasets`."""
+        return tuple(self.datasets["id"].to_pylist())
+
+
+_TABLES = ("models", "datasets", "results", "proxies", "lineage", "pretrained_on")
+
+
+def evidence_version(connection: Connection) -> int:
+    """Returns the number that moves with every write except those of derived things."""
+    return _key(connection)[1]
+
+
+def count_derived_write(transaction: Transaction) -> None:
+    """Marks the transaction as one that writes derived things only: the evidence version stands still."""
+    transaction.run(queries.COUNT_DERIVED_WRITE)
+
+
+def take(connection: Connection, cache: Path | None = None) -> Snapshot:
+    """Returns the zoo's columns at the present evidence version, from file where that version was exported before.
+
+    The files lie in `snapshot/` under the embedded store's folder, or under `cache` for a server; a version
+    appears there whole or not at all, and replaces the zoo's older ones.
+
+    Raises:
+        StoreUnavailableError: the zoo was written to during each of six exports.
+        ValueError: a server and no cache folder.
+    """
+    folder = _folder(connection, cache)
+    for attempt in range(_ATTEMPTS):
+        instance, version = _named_key(connection)
+        target = folder / f"{instance}-{_FORMAT}-{version}"
+        found = _load(target, version)
+        if found is not None:
+            return found
+        tables = _export(connection)
+        if _key(connection) == (instance, version):
+            _store(tables, target, instance)
+            return Snapshot(version, *tables)
+        time.sleep(0.2 * 2**attempt)
+    raise StoreUnavailableError(
+        f"the zoo at {connection.uri} was written to during each of {_ATTEMPTS} exports, and an export needs a quiet "
+        "moment: run it again when the import has ended"
+    )
+
+
+def _folder(connection: Connection, cache: Path | None) -> Path:
+    root = connection.folder if connection.folder is not None else cache
+    if root is None:
+        raise ValueError(f"got no cache folder for the server {connection.uri}; pass cache=")
+    return root / "snapshot"
+
+
+def _key(connection: Connection) -> tuple[str, int]:
+    row = connection.read(queries.SNAPSHOT_VERSION)[0]
+    return row["instance"], row["version"]
+
+
+def _named_key(connection: Connection) -> tuple[str, int]:
+    """Returns the zoo's own random name, given on first use, and its evidence version.
+
+    A version number alone would take the files of an earlier zoo at the same address for this one's.
+    """
+    if not _key(connection)[0]:
+        connection.write(_name_instance)
+    return _key(connection)
+
+
+def _name_instance(transaction: Transaction) -> None:
+    transaction.run(queries.NAME_INSTANCE, instance=secrets.token_hex(6))
+    count_derived_write(transaction)
+
+
+# -- files
+
+
+def _load(folder: Path, version: int) -> Snapshot | None:
+    """Reads the exported tables; None where there are none, or another process removes them meanwhile."""
+    try:
+        return Snapshot(version, *(pq.read_table(folder / f"{name}.parquet") for name in _TABLES))
+    except FileNotFoundError:
+        return None
+
+
+def _store(tables: tuple[pa.Table, ...], target: Path, instance: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    draft.mkdir()
+    for name, table in zip(_TABLES, tables, strict=True):
+        with (draft / f"{name}.parquet").open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+    try:
+        draft.rename(target)
+    except OSError:  # another process exported the same version first
+        shutil.rmtree(draft)
+    _remove_others(target, instance)
+
+
+def _remove_others(target: Path, instance: str) -> None:
+    """Removes this zoo's other versions, and drafts an hour old that a killed process left."""
+    for folder in target.parent.glob(f"{instance}-*"):
+        if folder != target:
+            shutil.rmtree(folder, ignore_errors=True)
+    for draft in target.parent.glob(f".{instance}-*"):
+        if time.time() - draft.stat().st_mtime > 3600:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+# -- export
+
+
+def _export(connection: Connection) -> tuple[pa.Table, ...]:
+    models = _nodes(connection, queries.SNAPSHOT_MODELS, _MODELS)
+    datasets = _nodes(connection, queries.SNAPSHOT_DATASETS, _DATASETS)
+    model_index = _index_of(models)
+    dataset_index = _index_of(datasets)
+    sources = (
+        (queries.SNAPSHOT_RESULT_COUNTS, queries.SNAPSHOT_RESULTS, _RESULTS, dataset_index),
+        (queries.SNAPSHOT_PROXY_COUNTS, queries.SNAPSHOT_PROXIES, _PROXIES, dataset_index),
+        (queries.SNAPSHOT_LINEAGE_COUNTS, queries.SNAPSHOT_LINEAGE, _LINEAGE, model_index),
+        (queries.SNAPSHOT_PRETRAINED_COUNTS, queries.SNAPSHOT_PRETRAINED, _PRETRAINED, dataset_index),
+    )
+    return models, datasets, *(_relationships(connection, *source, model_index) for source in sources)
+
+
+def _nodes(connection: Connection, query: str, schema: pa.Schema) -> pa.Table:
+    rows: list[list[Any]] = []
+    after = ""
+    while page := connection.read(query, after=after, limit=_PAGE_ROWS)[0]["rows"]:
+        rows.extend(page)
+        after = page[-1][0]
+    rows.sort(key=lambda row: str(row[0]))
+    return _table(rows, schema)
+
+
+def _index_of(table: pa.Table) -> dict[str, int]:
+    return {name: row for row, name in enumerate(table["id"].to_pylist())}
+
+
+def _relationships(
+    connection: Connection, counts: str, query: str, schema: pa.Schema, ends: dict[str, int], starts: dict[str, int]
+) -> pa.Table:
+    """Reads one kind of relationship, a few models a page. An end created since the nodes were read is skipped:
+    the version has moved then, and the export is done again."""
+    rows: list[list[Any]] = []
+    for models in _pages(connection.read(counts)[0]):
+        for row in connection.read(query, models=models):
+            start, others = starts.get(row["model"]), row[schema.names[1]]
+            if start is not None:
+                pairs = zip(others, row["rows"], strict=True)
+                rows.extend([start, ends[end], *values] for end, values in pairs if end in ends)
+    rows.sort(key=lambda row: (row[0], row[1], *map(str, row[2:4])))
+    return _table(rows, schema)
+
+
+def _pages(counts: dict[str, Any]) -> Iterator[list[str]]:
+    """Yields model ids in groups of at most `_PAGE_ROWS` relationships (one model may have more)."""
+    page: list[str] = []
+    size = 0
+    for model, n in sorted(zip(counts["ids"], counts["n"], strict=True)):
+        if page and size + n > _PAGE_ROWS:
+            yield page
+            page, size = [], 0
+        page.append(model)
+        size += n
+    if page:
+        yield page
+
+
+def _table(rows: list[list[Any]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(list(column), type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

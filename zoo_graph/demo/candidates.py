@@ -80,7 +80,7 @@ CUTS: tuple[Cut, ...] = (
     *_first(_PARAPHRASE, (1, 2)),
     *_first(_MPNET, range(5)),
     Cut(_MPNET, None, None, optional=True),
-    Cut("dleemiller/wordllama-l2-supercat-256", None, None),
+    Cut("dleemiller/word-llama-l2-supercat", None, None),
     Cut("zoo-graph/random-MiniLM-L3", None, None),
 )
 

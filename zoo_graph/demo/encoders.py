@@ -160,7 +160,7 @@ ENCODERS: dict[str, Encoder] = {
             "MPNet", "MPNetModel", "apache-2.0", 12, _ALL_PAIRS,
         ),
         Encoder(
-            "dleemiller/wordllama-l2-supercat-256", (WORDLLAMA,), unpack_wordllama,
+            "dleemiller/word-llama-l2-supercat", (WORDLLAMA,), unpack_wordllama,
             "WordLlama", "OPTModel", "mit", 0,
         ),
         Encoder("zoo-graph/random-MiniLM-L3", (MINILM,), unpack_control, "random", "BertModel", "apache-2.0", 3),

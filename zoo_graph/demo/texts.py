@@ -2,14 +2,13 @@
 
 import csv
 import email
-import email.policy
 import io
 import json
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import EmailMessage
+from email.message import Message
 from pathlib import Path
 from typing import Literal
 
@@ -156,7 +155,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
         yield Row(str(text).strip(), str(label), parts[split])
 
 
-def _messages(archive: Path) -> Iterator[tuple[str, EmailMessage]]:
+def _messages(archive: Path) -> Iterator[tuple[str, Message]]:
     """Label and message of each mail, by name in the archive."""
     with tarfile.open(archive) as tar:
         mail_files = [entry for entry in tar if entry.name.startswith("package/data/") and entry.name.endswith(".json")]
@@ -168,15 +167,20 @@ def _messages(archive: Path) -> Iterator[tuple[str, EmailMessage]]:
             label = _MAIL_LABELS.get(str(record.get("group", "")).rsplit("-", 1)[0])
             if label is None:
                 raise PackageError(f"{archive}: got {entry.name} of group {record.get('group')!r}; the package changed")
-            yield label, email.message_from_string(record["text"], _class=EmailMessage, policy=email.policy.compat32)
+            yield label, email.message_from_string(record["text"])
 
 
-def _subject(message: EmailMessage) -> str:
+def _subject(message: Message) -> str:
     return " ".join(str(message.get("Subject", "")).split())
 
 
-def _body(message: EmailMessage) -> str:
-    """The first text part as it stands, lines kept; a mail without one has an empty body."""
+def _body(message: Message) -> str:
+    """The first text part, its transfer encoding undone and its lines kept; a mail without one has an empty body."""
     part = next((part for part in message.walk() if part.get_content_maintype() == "text"), None)
-    payload = part.get_payload() if part is not None else ""
+    if part is None:
+        return ""
+    if str(part.get("Content-Transfer-Encoding", "")).strip().lower() in ("base64", "quoted-printable"):
+        content = part.get_payload(decode=True)
+        return content.decode("latin-1").strip() if isinstance(content, bytes) else ""
+    payload = part.get_payload()
     return payload.strip() if isinstance(payload, str) else ""

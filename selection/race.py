@@ -1,0 +1,221 @@
+"""A race as the list of what happened in it: the events, and the standing that follows from them.
+
+Everything the runner decides follows from `replay(plan, events)`, so a run that was killed and one that was not
+decide alike. Knows no files, no training and no clock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from selection.halving import ranked, ranked_by_probe
+from selection.records import DroppedBecause, Plan, Progress, Rung, Standing, Trial
+
+NO_PROGRESS = Progress(0, (), (), 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The scores rung 0 went by; None where a model has none."""
+
+    scores: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A candidate reached the end of a rung."""
+
+    rung: int
+    model: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A candidate failed for good; `progress` is what it had shown, where it came that far."""
+
+    rung: int
+    model: str
+    reason: str
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A rung ended: who goes on and who was dropped, both best first."""
+
+    rung: int
+    survivors: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """All of a rung's candidates failed, so candidates dropped earlier take their place."""
+
+    rung: int
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The clock ended the race in this rung; nothing is trained after it."""
+
+    rung: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The winner's score on the test part, measured once."""
+
+    model: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The winner's checkpoint is saved."""
+
+    model: str
+
+
+Event = Probed | Trained | Failed | Decided | Revived | CutOff | Tested | Finished
+
+
+@dataclass(slots=True)
+class Race:
+    """Where a race stands. `active` race now; `reached` is the last rung a candidate completed."""
+
+    plan: Plan
+    probes: Mapping[str, float | None] | None = None
+    rung: int = 0
+    active: tuple[str, ...] = ()
+    decisions: list[Decided] = field(default_factory=list)
+    reached: dict[str, int] = field(default_factory=dict)
+    progress: dict[str, Progress] = field(default_factory=dict)
+    failed: dict[str, Failed] = field(default_factory=dict)
+    cut_off: CutOff | None = None
+    tested: Tested | None = None
+    finished: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def current(self) -> Rung:
+        """The rung being raced."""
+        return self.plan.rungs[self.rung]
+
+    def trial(self, model: str) -> Trial:
+        """The plan's trial of this model."""
+        return next(trial for trial in self.plan.trials if trial.candidate.model == model)
+
+    def alive(self) -> list[str]:
+        """Active candidates that have not failed, in racing order."""
+        return [model for model in self.active if model not in self.failed]
+
+    def waiting(self) -> list[str]:
+        """Candidates still to train in this rung; none once the clock has ended the race."""
+        return [] if self.cut_off else [model for model in self.alive() if self.reached.get(model, 0) < self.rung]
+
+    def ranking(self, models: Sequence[str]) -> tuple[str, ...]:
+        """These models best first by the score at the last stop all of them reached; by the probe, before any."""
+        common = min((self.reached.get(model, 0) for model in models), default=0)
+        if common == 0:
+            return ranked_by_probe(models, self.probes or {})
+        step = self.plan.rungs[common].until_step
+        return ranked({model: score_at(self.progress[model], step) for model in models}, self.probes or {})
+
+    def reserves(self) -> list[str]:
+        """Dropped candidates that could come back, the latest dropped and best first."""
+        dropped = [model for decision in reversed(self.decisions) for model in decision.dropped]
+        return [model for model in dropped if model not in self.failed and model not in self.active]
+
+    def finalists(self) -> tuple[str, ...]:
+        """Who may win, best first: the last rung's candidates; after a cut-off, whoever has trained at all."""
+        trained = [model for model in self.alive() if self.reached.get(model, 0) > 0]
+        if self.cut_off and not trained:
+            return tuple(model for model in self.reserves() if self.reached.get(model, 0) > 0)
+        return self.ranking(trained)
+
+
+def score_at(progress: Progress, step: int) -> float:
+    """The validation score at an evaluation point; nan where it was not evaluated."""
+    return dict(zip(progress.curve_steps, progress.curve, strict=True)).get(step, float("nan"))
+
+
+def replay(plan: Plan, events: Iterable[Event]) -> Race:
+    """The race as it stands after these events."""
+    race = Race(plan, active=tuple(trial.candidate.model for trial in plan.trials))
+    for event in events:
+        _apply(race, event)
+    return race
+
+
+def _apply(race: Race, event: Event) -> None:
+    match event:
+        case Probed(scores):
+            race.probes = scores
+        case Trained(rung, model, progress):
+            race.reached[model], race.progress[model] = rung, progress
+        case Failed(_, model, _, progress):
+            race.failed[model] = event
+            if progress is not None:
+                race.progress[model] = progress
+            race.tested = None
+        case Decided(rung, survivors, _):
+            race.rung, race.active = rung + 1, survivors
+            race.decisions.append(event)
+        case Revived(rung, models):
+            race.active += models
+            race.notes.append(f"all of rung {rung} failed; back in the race: {', '.join(models)}")
+        case CutOff(rung, seconds):
+            race.cut_off = event
+            race.notes.append(f"the clock ended the race in rung {rung}, after {seconds:.0f} s: no longer repeatable")
+        case Tested():
+            race.tested = event
+        case Finished():
+            race.finished = True
+
+
+def standings(race: Race) -> tuple[Standing, ...]:
+    """Every candidate's end, best first: the winner, who raced last, who was dropped (latest first), who failed."""
+    finalists = race.finalists()
+    winner = [race.tested.model] if race.tested else finalists[:1]
+    others = [*finalists, *race.ranking(race.alive()), *race.reserves(), *race.failed]
+    order = list(dict.fromkeys([*winner, *others]))
+    order.sort(key=lambda model: model in race.failed)
+    return tuple(_standing(race, place, model) for place, model in enumerate(order, 1))
+
+
+def _standing(race: Race, place: int, model: str) -> Standing:
+    dropped, reason = _why(race, model, is_winner=place == 1)
+    return Standing(
+        place=place,
+        candidate=race.trial(model).candidate,
+        rung=race.failed[model].rung if model in race.failed else race.reached.get(model, 0),
+        progress=race.progress.get(model, NO_PROGRESS),
+        probe=(race.probes or {}).get(model),
+        dropped=dropped,
+        reason=reason,
+    )
+
+
+def _why(race: Race, model: str, *, is_winner: bool) -> tuple[DroppedBecause | None, str | None]:
+    """Why a candidate is where it is."""
+    if model in race.failed:
+        return "failed", race.failed[model].reason
+    if is_winner:
+        return None, None
+    if model not in race.active:
+        return "halved", _why_halved(race, model)
+    if race.cut_off and race.reached.get(model, 0) < len(race.plan.rungs) - 1:
+        return "cut off", f"the clock ended the race before step {race.current.until_step}"
+    return None, f"below the winner at step {race.progress[model].step}"
+
+
+def _why_halved(race: Race, model: str) -> str:
+    """The comparison a candidate lost."""
+    decision = next(decision for decision in reversed(race.decisions) if model in decision.dropped)
+    n_on = len(decision.survivors)
+    place, n_raced = n_on + decision.dropped.index(model) + 1, n_on + len(decision.dropped)
+    where = "the probe" if decision.rung == 0 else f"step {race.plan.rungs[decision.rung].until_step}"
+    return f"place {place} of {n_raced} at {where}; {n_on} went on"

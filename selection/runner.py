@@ -1,0 +1,303 @@
+"""The selection loop: reads where the race stands, does the next thing, writes it down; until a winner is saved.
+
+Every decision follows from the journal (`race.replay`), so the loop can be killed anywhere and run again.
+"""
+
+import fcntl
+import hashlib
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from selection.errors import InputError, SelectionError, TrialError
+from selection.executors.local import LocalExecutor
+from selection.halving import probe_survivors
+from selection.journal import Header, Journal, open_journal, sync_folder
+from selection.race import (
+    CutOff,
+    Decided,
+    Event,
+    Failed,
+    Finished,
+    Probed,
+    Race,
+    Revived,
+    Tested,
+    Trained,
+    replay,
+    standings,
+)
+from selection.records import Outcome, Plan, Progress, Trial
+from selection.trainer import Trainer
+
+Track = Callable[[Event], None]
+Keep = Literal["best", "trials"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A trial to be trained on to the end of a rung."""
+
+    trial: Trial
+    until_step: int
+    folder: Path
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the loop's functions share: where to write, who trains, whom to tell, when to stop, what is freed."""
+
+    journal: Journal
+    trainer: Trainer
+    executor: LocalExecutor[_Piece, Progress]
+    folder: Path
+    tell: Track
+    is_late: Callable[[], bool]
+    deadline_seconds: float
+    keep: Keep
+    discarded: set[str] = field(default_factory=set)
+
+    def race(self) -> Race:
+        return replay(self.journal.header.plan, self.journal.events)
+
+    def record(self, event: Event) -> None:
+        self.journal.append(event)
+        self.tell(event)
+
+
+def select(
+    dataset_name: str,
+    plan: Plan,
+    trainer: Trainer,
+    folder: Path,
+    *,
+    dataset_digest: str = "",
+    probe_scores: Mapping[str, float | None] | None = None,
+    n_validation: int | None = None,
+    n_test: int | None = None,
+    track: Track | None = None,
+    workers: int = 1,
+    deadline_seconds: float | None = None,
+    keep: Keep = "best",
+) -> Outcome:
+    """Races the plan's trials in `folder`, saves the winner to `folder/best`; the same call goes on or answers again.
+
+    Everything that happens is in `folder/journal.jsonl` before the next thing happens: a run killed at any moment and
+    started again takes the same decisions, trains nothing twice but the piece it was killed in, and measures the test
+    score once. A finished folder answers from its journal.
+
+    A candidate that fails, or whose score is nan, is ranked last with its reason. If all of a rung fail, those dropped
+    last come back. Past `deadline_seconds` (of this call) no piece of training starts; the race then ends with the best
+    at the last stop that was reached by all, and says so. Dropped candidates' checkpoints are discarded one rung later,
+    all others at the end, except with keep="trials".
+
+    `track` is told every new event. With several `workers` trainer and trials travel to spawned processes.
+    `n_validation` and `n_test` (rows) go into the outcome, for its standard errors.
+
+    Raises:
+        InputError: the folder is in use, or holds a selection of another dataset or plan.
+        TrialError: every candidate failed (with each one's reason), or the clock ended before any finished a rung.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    limit = math.inf if deadline_seconds is None else deadline_seconds
+    end = time.monotonic() + limit
+    header = Header(dataset_name, dataset_digest, plan, n_validation, n_test)
+    with locked(folder), LocalExecutor(partial(_train, trainer), workers) as executor:
+        journal = open_journal(folder, header)
+        tell = track or (lambda event: None)
+        run = _Run(journal, trainer, executor, folder, tell, lambda: time.monotonic() >= end, limit, keep)
+        while not (race := run.race()).finished:
+            _next(run, race, probe_scores or {})
+        _discard(run, race)
+    return _outcome(journal.header, race, folder)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder for this process alone; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise InputError(
+                f"got {folder}, in use by process {file.read().strip() or 'unknown'}, wanted a folder that no other "
+                "selection is using: wait for that one, or choose another folder"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def trial_folder(folder: Path, trial: Trial) -> Path:
+    """Where a trial keeps its files: a readable name, and a digest of its candidate and recipe."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", trial.candidate.model).strip("._")[-60:]
+    digest = hashlib.blake2b(repr((trial.candidate, trial.recipe)).encode(), digest_size=4).hexdigest()
+    return folder / "trials" / f"{readable}-{digest}"
+
+
+def _next(run: _Run, race: Race, probe_scores: Mapping[str, float | None]) -> None:
+    """Does the next thing that the standing of the race asks for."""
+    is_last = race.rung == len(race.plan.rungs) - 1
+    if race.probes is None:
+        run.record(Probed({model: probe_scores.get(model) for model in race.active}))
+    elif race.rung == 0:
+        _decide(run, race, probe_survivors(race.active, race.current.n_survivors, race.probes))
+    elif race.waiting():
+        _discard(run, race)
+        _train_waiting(run, race)
+    elif race.finalists() and (is_last or race.cut_off):
+        _finish(run, race)
+    elif race.alive() and not race.cut_off:
+        _decide(run, race, race.ranking(race.alive())[: race.current.n_survivors])
+    else:
+        _revive(run, race)
+
+
+def _decide(run: _Run, race: Race, survivors: tuple[str, ...]) -> None:
+    alive = race.alive()
+    order = race.ranking(alive)
+    run.record(Decided(race.rung, survivors, tuple(model for model in order if model not in survivors)))
+
+
+def _train_waiting(run: _Run, race: Race) -> None:
+    """Trains the waiting candidates to the rung's end, the most promising first."""
+    waiting = race.waiting()
+    until = race.current.until_step
+    pieces = [_Piece(race.trial(model), until, trial_folder(run.folder, race.trial(model))) for model in waiting]
+    n_done = 0
+    for piece, result in run.executor.run(pieces, run.is_late):
+        run.record(_ended(race, piece, result))
+        n_done += 1
+    if n_done < len(pieces):
+        _cut_off(run)
+
+
+def _cut_off(run: _Run) -> None:
+    """Ends the race by the clock; one that has nothing to show yet stays open, to go on with more time."""
+    race = run.race()
+    if not any(race.reached.values()):
+        raise TrialError(
+            f"got a deadline of {run.deadline_seconds:.0f} s, which passed before any candidate came to step "
+            f"{race.current.until_step}, wanted at least one that does: run the same again with more time"
+        )
+    run.record(CutOff(race.rung, run.deadline_seconds))
+
+
+def _train(trainer: Trainer, piece: _Piece) -> Progress:
+    return trainer.train(piece.trial, piece.until_step, piece.folder)
+
+
+def _ended(race: Race, piece: _Piece, result: Progress | Exception) -> Event:
+    """The event that a piece of training came to."""
+    model = piece.trial.candidate.model
+    if isinstance(result, Exception):
+        return Failed(race.rung, model, _reason(result))
+    if math.isnan(result.score):
+        metric = piece.trial.recipe.metric
+        return Failed(race.rung, model, f"the validation {metric} is not a number at step {result.step}", result)
+    return Trained(race.rung, model, result)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, SelectionError) else f"{type(error).__name__}: {error}"
+
+
+def _revive(run: _Run, race: Race) -> None:
+    """Takes back the best of those dropped; none left, or no time, is the end."""
+    reserves = [] if race.cut_off else race.reserves()
+    if not reserves:
+        raise TrialError(_hopeless(race))
+    run.record(Revived(race.rung, tuple(reserves[: race.current.n_candidates])))
+
+
+def _hopeless(race: Race) -> str:
+    reasons = "; ".join(f"{model}: {failed.reason}" for model, failed in race.failed.items())
+    return (
+        f"got {len(race.failed)} of {len(race.plan.trials)} candidates failed and none left to train, "
+        f"wanted at least one that trains: {reasons}"
+    )
+
+
+def _finish(run: _Run, race: Race) -> None:
+    """Tests and saves the winner; one that cannot be tested or saved has failed, and the next is tried."""
+    winner = race.tested.model if race.tested else race.finalists()[0]
+    trial = race.trial(winner)
+    own = trial_folder(run.folder, trial)
+    try:
+        if race.tested is None:
+            run.record(Tested(winner, _test_score(run.trainer, trial, own)))
+        _save(run.trainer, trial, own, run.folder / "best")
+    except OSError:  # a full disk is no candidate's fault, and can be mended before going on
+        raise
+    except Exception as error:
+        run.record(Failed(race.rung, winner, _reason(error)))
+    else:
+        run.record(Finished(winner))
+
+
+def _test_score(trainer: Trainer, trial: Trial, folder: Path) -> float:
+    score = trainer.test(trial, folder)
+    if math.isnan(score):
+        raise TrialError(f"the test {trial.recipe.metric} is not a number")
+    return score
+
+
+def _save(trainer: Trainer, trial: Trial, folder: Path, target: Path) -> None:
+    """Saves beside the target, then renames: the target is there whole or not at all."""
+    partial_target = target.with_name(f"{target.name}.partial")
+    for path in (partial_target, target):
+        shutil.rmtree(path, ignore_errors=True)
+    trainer.save(trial, folder, partial_target)
+    for path in partial_target.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    partial_target.rename(target)
+    sync_folder(target.parent)
+
+
+def _discard(run: _Run, race: Race) -> None:
+    """Frees what cannot come back cheaply: dropped before the last decision, failed, or the race is over."""
+    if run.keep == "trials":
+        return
+    old = [model for decision in race.decisions[:-1] for model in decision.dropped]
+    free = [trial.candidate.model for trial in race.plan.trials] if race.finished else [*old, *race.failed]
+    for model in free:
+        if model not in run.discarded and (race.finished or model not in race.alive()):
+            own = trial_folder(run.folder, race.trial(model))
+            if own.exists():
+                run.trainer.discard(own)
+            run.discarded.add(model)
+
+
+def _outcome(header: Header, race: Race, folder: Path) -> Outcome:
+    """The end of a finished race; seconds are the training pieces' own, summed, so that a resumed run counts alike."""
+    best = folder / "best"
+    progress = race.progress.values()
+    return Outcome(
+        dataset=header.dataset,
+        metric=race.plan.trials[0].recipe.metric,
+        standings=standings(race),
+        test_score=race.tested.score if race.tested else None,
+        checkpoint=best if best.is_dir() else None,
+        plan=race.plan,
+        seconds=sum(one.seconds for one in progress),
+        cpu_seconds=sum(one.cpu_seconds for one in progress),
+        n_validation=header.n_validation,
+        n_test=header.n_test,
+        notes=tuple(race.notes),
+    )

@@ -1,0 +1,286 @@
+"""Plans a selection before anything is spent: who is probed, how many train how far, what it may cost.
+
+Knows counts, steps and seconds; knows nothing of training, files or the clock. Successive halving (Jamieson and
+Talwalkar, arXiv 1502.07943, algorithm 1) over geometric rungs, behind a rung 0 that costs a forward pass at most.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from selection.errors import BudgetError, InputError
+from selection.records import Candidate, Plan, Recipe, Rung, Trial
+
+Rates = Mapping[str, float] | Callable[[Candidate], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What a run costs beside its steps. Everything that grows with the model is given in training steps.
+
+    A forward pass over n rows costs about n / batch_size / 3 steps. `start_seconds` is paid each time a trial
+    starts or goes on.
+    """
+
+    start_seconds: float = 0.0
+    probe_steps: float = 0.0
+    evaluation_steps: float = 0.0
+    test_steps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A way to spend: the first `n_candidates` are probed, `sizes[i]` of them train on to `stops[i]`."""
+
+    n_candidates: int
+    sizes: tuple[int, ...]
+    stops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What every price depends on, beside who trains how far."""
+
+    recipe: Recipe
+    rates: Mapping[str, float]
+    overhead: Overhead
+    eval_points: int
+    workers: int
+
+    def stage(self, candidates: Sequence[Candidate], steps: int, n_evaluations: int) -> list[float]:
+        """Seconds of each candidate for one stage of training, slowest first."""
+        units = steps + n_evaluations * self.overhead.evaluation_steps
+        return [self.overhead.start_seconds + seconds for seconds in self.passes(candidates, units)]
+
+    def passes(self, candidates: Sequence[Candidate], steps: float) -> list[float]:
+        """Seconds of each candidate for work worth `steps` steps, slowest first."""
+        return sorted((steps * self.rates[one.model] for one in candidates), reverse=True)
+
+    def full_run(self, candidate: Candidate) -> float:
+        """Seconds of the least plan: this candidate probed, trained to the end, tested."""
+        return _priced([candidate], _Shape(1, (1,), (self.recipe.total_steps,)), self).worst_seconds
+
+
+def plan(
+    candidates: Sequence[Candidate],
+    recipe: Recipe,
+    *,
+    seconds_per_step: Rates,
+    overhead: Overhead | None = None,
+    eval_points: int = 8,
+    eta: int = 2,
+    stops: Sequence[int] | None = None,
+    first_stop: int | None = None,
+    probe_survivors: int | None = None,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+) -> Plan:
+    """Rungs, evaluation points and cost of a selection among `candidates` (best recalled first).
+
+    Rung 0 lets `probe_survivors` of them through (default: `probe_cut`). The training rungs end at `stops`
+    (default: `geometric_stops`, none before `first_stop`, by default twice the warm-up and a sixteenth of the total:
+    scores at the very first steps say nothing of the last); after each, max(1, floor(n / eta)) go on, and the last
+    trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to `eval_points` in all.
+
+    `expected_seconds` takes every candidate for an average one, `worst_seconds` lets the slowest survive every cut;
+    both count `workers` trials at once. `brute_force_seconds` trains every candidate of the plan to the end, tests one.
+
+    With a budget, `worst_seconds` stays within it. Given up in this order, each named in `notes`: candidates whose
+    own full run does not fit; candidates that pass the probe; the length of the first rung; candidates probed, from
+    the end of the list. The full run of whoever is left is never shortened.
+
+    Raises:
+        InputError: no candidates, one twice, a rate that is missing or not positive, or impossible stops.
+        BudgetError: not even one candidate's full run fits the budget.
+    """
+    _check(candidates, recipe, eta, eval_points, workers, stops)
+    terms = _Terms(recipe, _rates(candidates, seconds_per_step), overhead or Overhead(), eval_points, workers)
+    kept, notes = _affordable(candidates, terms, budget_seconds)
+    given = tuple(stops) if stops is not None else None
+    shapes = list(_shapes(len(kept), recipe, eta, given, first_stop, probe_survivors))
+    limit = math.inf if budget_seconds is None else budget_seconds
+    plans = ((shape, _priced(kept[: shape.n_candidates], shape, terms)) for shape in shapes)
+    shape, result = next((shape, result) for shape, result in plans if result.worst_seconds <= limit)
+    return replace(result, notes=(*notes, *_given_up(shapes[0], shape)))
+
+
+def probe_cut(n_candidates: int) -> int:
+    """How many candidates pass rung 0: at least four and at least half, all of four or fewer.
+
+    A probe sees frozen features only and has often moved the order of the candidates already, through recall; so it
+    may drop the worse half, where that saves a rung for each, and never decides among the last few: with four
+    candidates or fewer the geometric rungs cost at most two full runs anyway.
+    """
+    return min(n_candidates, max(4, math.ceil(n_candidates / 2)))
+
+
+def geometric_stops(n_candidates: int, total_steps: int, eta: int = 2, first_stop: int = 1) -> tuple[int, ...]:
+    """Steps at which the training rungs end: ..., total / eta^2, total / eta, total; none before `first_stop`.
+
+    As many as halving needs to come down to one candidate, or fewer where the first would end too early.
+    """
+    n_rungs, left = 1, n_candidates
+    while left > 1:
+        n_rungs, left = n_rungs + 1, max(1, left // eta)
+    ladder = {total_steps // eta**power for power in range(n_rungs)}
+    return tuple(sorted(step for step in ladder if step >= max(1, min(first_stop, total_steps))))
+
+
+def rung_sizes(n_candidates: int, n_rungs: int, eta: int = 2) -> tuple[int, ...]:
+    """How many candidates train in each rung: n, then max(1, floor(n / eta)), and so on."""
+    sizes = [n_candidates]
+    while len(sizes) < n_rungs:
+        sizes.append(max(1, sizes[-1] // eta))
+    return tuple(sizes)
+
+
+def eval_steps(total_steps: int, stops: Sequence[int], points: int = 8) -> tuple[int, ...]:
+    """Evaluation points: every stop and the end, then the middle of the widest gap (the earliest such), up to `points`.
+
+    >>> eval_steps(100, (25, 50, 100), 5)
+    (12, 25, 50, 75, 100)
+    """
+    steps = {0, total_steps, *stops}
+    while len(steps) - 1 < min(points, total_steps):
+        ordered = sorted(steps)
+        width, low = max(((high - low, -low) for low, high in pairwise(ordered)))
+        steps.add(-low + width // 2)
+    return tuple(sorted(steps - {0}))
+
+
+def planned_steps(plan: Plan) -> int:
+    """Training steps that the plan spends, over all its rungs.
+
+    Halving each of T epochs costs sum_t max(1, floor(K / 2^(t-1))) epochs (2PS, section 4.2): `stops=range(1, T + 1)`.
+    """
+    return sum(rung.n_candidates * (rung.until_step - before.until_step) for before, rung in pairwise(plan.rungs))
+
+
+def _rates(candidates: Sequence[Candidate], rates: Rates) -> dict[str, float]:
+    """Seconds per step by model, each checked."""
+    found = {}
+    for candidate in candidates:
+        rate = rates(candidate) if callable(rates) else rates.get(candidate.model, math.nan)
+        if not 0 < rate < math.inf:
+            raise InputError(
+                f"got {rate} seconds per step for {candidate.model}, wanted a positive number: "
+                "time a few steps of it, or leave the candidate out"
+            )
+        found[candidate.model] = rate
+    return found
+
+
+def _check(
+    candidates: Sequence[Candidate],
+    recipe: Recipe,
+    eta: int,
+    eval_points: int,
+    workers: int,
+    stops: Sequence[int] | None,
+) -> None:
+    names = [candidate.model for candidate in candidates]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names:
+        raise InputError("got no candidates, wanted at least one: recommend some first, or name them")
+    if twice:
+        raise InputError(f"got {', '.join(twice)} more than once, wanted each candidate once: remove the doubles")
+    if eta < 2 or eval_points < 1 or workers < 1 or recipe.total_steps < 1:
+        raise InputError(
+            f"got eta={eta}, eval_points={eval_points}, workers={workers}, total_steps={recipe.total_steps}, "
+            "wanted eta of 2 or more and the others of 1 or more"
+        )
+    given = list(stops) if stops is not None else [recipe.total_steps]
+    if given != sorted({*given}) or given[:1] < [1] or given[-1:] != [recipe.total_steps]:
+        raise InputError(f"got stops {given}, wanted ascending steps from 1 on, the last of them {recipe.total_steps}")
+
+
+def _affordable(
+    candidates: Sequence[Candidate], terms: _Terms, budget_seconds: float | None
+) -> tuple[list[Candidate], tuple[str, ...]]:
+    """The candidates whose own full run fits the budget, and a note on the others."""
+    if budget_seconds is None:
+        return list(candidates), ()
+    kept = [one for one in candidates if terms.full_run(one) <= budget_seconds]
+    if not kept:
+        cheapest = min(candidates, key=terms.full_run)
+        raise BudgetError(
+            f"got a budget of {budget_seconds:.1f} s, wanted at least {terms.full_run(cheapest):.1f} s for one full "
+            f"run of the cheapest candidate ({cheapest.model}, {terms.recipe.total_steps} steps at "
+            f"{terms.rates[cheapest.model]:.3g} s): give more time, fewer steps or a smaller candidate, "
+            "or train the head only"
+        )
+    dear = [one.model for one in candidates if one not in kept]
+    note = f"left out, a full run alone would pass the budget of {budget_seconds:.0f} s: {', '.join(dear)}"
+    return kept, (note,) if dear else ()
+
+
+def _shapes(
+    n_candidates: int,
+    recipe: Recipe,
+    eta: int,
+    stops: tuple[int, ...] | None,
+    first_stop: int | None,
+    probe_survivors: int | None,
+) -> Iterator[_Shape]:
+    """Every shape worth trying, the one wanted first, the least one last."""
+    total = recipe.total_steps
+    earliest = max(1, first_stop if first_stop is not None else max(2 * recipe.warmup_steps, total // 16))
+    passing = probe_cut(n_candidates) if probe_survivors is None else max(1, min(probe_survivors, n_candidates))
+    for n in range(passing, 0, -1):
+        ladder = stops or geometric_stops(n, total, eta, earliest)
+        yield _Shape(n_candidates, rung_sizes(n, len(ladder), eta), ladder)
+        step = ladder[0] // 2
+        while n == 2 and stops is None and step >= earliest:
+            yield _Shape(n_candidates, (2, 1), (step, total))
+            step //= 2
+    for n in range(n_candidates - 1, 0, -1):
+        yield _Shape(n, (1,), (total,))
+
+
+def _priced(candidates: Sequence[Candidate], shape: _Shape, terms: _Terms) -> Plan:
+    """The shape as a plan, with its seconds."""
+    total, workers = terms.recipe.total_steps, terms.workers
+    points = eval_steps(total, shape.stops, terms.eval_points)
+    probes, tests = (terms.passes(candidates, n) for n in (terms.overhead.probe_steps, terms.overhead.test_steps))
+    rungs = [Rung(0, len(candidates), shape.sizes[0], 0, _average(probes, len(candidates), workers))]
+    worst = [_slowest(probes, workers)]
+    ends = (*shape.sizes[1:], 1)
+    for index, (size, end, start, stop) in enumerate(
+        zip(shape.sizes, ends, (0, *shape.stops), shape.stops, strict=False), 1
+    ):
+        stage = terms.stage(candidates, stop - start, sum(start < point <= stop for point in points))
+        rungs.append(Rung(index, size, end, stop, _average(stage, size, workers)))
+        worst.append(_slowest(stage[:size], workers))
+    full = terms.stage(candidates, total, len(points))
+    return Plan(
+        trials=tuple(Trial(candidate, terms.recipe, points) for candidate in candidates),
+        rungs=tuple(rungs),
+        expected_seconds=sum(rung.expected_seconds for rung in rungs) + _average(tests, 1, 1),
+        worst_seconds=sum(worst) + tests[0],
+        brute_force_seconds=_average(full, len(full), workers) + _average(tests, 1, 1),
+    )
+
+
+def _average(seconds: Sequence[float], n: int, workers: int) -> float:
+    """Wall-clock seconds of n average pieces on `workers` workers."""
+    return math.ceil(n / workers) * sum(seconds) / len(seconds)
+
+
+def _slowest(seconds: Sequence[float], workers: int) -> float:
+    """Graham's bound on the wall clock of these pieces, in whatever order the workers take them (1966, theorem 1)."""
+    return sum(seconds) / workers + (1 - 1 / workers) * max(seconds)
+
+
+def _given_up(wanted: _Shape, got: _Shape) -> tuple[str, ...]:
+    """What the budget cost, one sentence for each thing."""
+    notes = []
+    if got.n_candidates < wanted.n_candidates:
+        notes.append(f"for the budget: {got.n_candidates} of {wanted.n_candidates} candidates are probed")
+    if got.sizes[0] < wanted.sizes[0]:
+        notes.append(f"for the budget: {got.sizes[0]} instead of {wanted.sizes[0]} candidates pass the probe")
+    if got.stops[0] < wanted.stops[0]:
+        notes.append(f"for the budget: the first rung ends at step {got.stops[0]} instead of {wanted.stops[0]}")
+    if got.sizes == (1,) and got.n_candidates > 1:
+        notes.append("for the budget: the probe alone decides who is trained; give more time to race candidates")
+    return tuple(notes)

@@ -1,0 +1,191 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selection.errors import BudgetError, InputError
+from selection.records import Candidate, Plan, Recipe
+from selection.schedule import (
+    Overhead,
+    eval_steps,
+    geometric_stops,
+    plan,
+    planned_steps,
+    probe_cut,
+    rung_sizes,
+)
+
+
+def candidates(n: int) -> list[Candidate]:
+    return [Candidate(f"org/m{index:02}") for index in range(n)]
+
+
+def one_second(candidate: Candidate) -> float:
+    return 1.0
+
+
+def numbers(result: Plan) -> list[tuple[int, int, int]]:
+    return [(rung.n_candidates, rung.n_survivors, rung.until_step) for rung in result.rungs]
+
+
+def test_eight_candidates_pass_a_probe_and_halve_down_to_one_full_run() -> None:
+    result = plan(candidates(8), Recipe(total_steps=100, warmup_steps=5), seconds_per_step=one_second)
+    assert numbers(result) == [(8, 4, 0), (4, 2, 25), (2, 1, 50), (1, 1, 100)]
+    assert planned_steps(result) == 4 * 25 + 2 * 25 + 50
+    assert result.expected_seconds == result.worst_seconds == 200
+    assert result.brute_force_seconds == 800
+    assert result.notes == ()
+
+
+def test_every_rung_ends_at_an_evaluation_point() -> None:
+    result = plan(candidates(8), Recipe(total_steps=100), seconds_per_step=one_second)
+    points = result.trials[0].eval_steps
+    assert {rung.until_step for rung in result.rungs[1:]} <= set(points)
+    assert len(points) == 8
+    assert points[-1] == 100
+
+
+@pytest.mark.parametrize(("n", "epochs", "cost"), [(10, 5, 19), (20, 8, 41), (50, 10, 101)])
+def test_halving_each_epoch_costs_what_the_paper_says(n: int, epochs: int, cost: int) -> None:
+    recipe = Recipe(total_steps=epochs, warmup_steps=0)
+    result = plan(candidates(n), recipe, seconds_per_step=one_second, stops=range(1, epochs + 1), probe_survivors=n)
+    formula = sum(max(1, n // 2 ** (epoch - 1)) for epoch in range(1, epochs + 1))
+    assert planned_steps(result) == formula == cost
+
+
+def test_one_candidate_is_one_full_run() -> None:
+    result = plan(candidates(1), Recipe(total_steps=40), seconds_per_step=one_second)
+    assert numbers(result) == [(1, 1, 0), (1, 1, 40)]
+    assert result.worst_seconds == result.brute_force_seconds == 40
+
+
+def test_no_rung_ends_before_the_scores_say_anything() -> None:
+    assert geometric_stops(16, 100, first_stop=20) == (25, 50, 100)
+    assert geometric_stops(16, 100) == (6, 12, 25, 50, 100)
+    assert geometric_stops(4, 3) == (1, 3)
+    assert geometric_stops(4, 1, first_stop=9) == (1,)
+
+
+def test_a_larger_eta_drops_more_at_once() -> None:
+    assert rung_sizes(9, 3, eta=3) == (9, 3, 1)
+    assert geometric_stops(9, 90, eta=3) == (10, 30, 90)
+
+
+def test_the_probe_never_decides_among_the_last_four() -> None:
+    assert [probe_cut(n) for n in (1, 3, 4, 5, 8, 9, 14)] == [1, 3, 4, 4, 4, 5, 7]
+
+
+def test_the_worst_case_lets_the_slowest_survive() -> None:
+    rates = {"org/m00": 1.0, "org/m01": 1.0, "org/m02": 1.0, "org/m03": 5.0}
+    result = plan(candidates(4), Recipe(total_steps=100, warmup_steps=5), seconds_per_step=rates)
+    assert result.worst_seconds == 25 * (1 + 1 + 1 + 5) + 25 * (1 + 5) + 50 * 5
+    assert result.expected_seconds == 2.0 * 200
+
+
+def test_overheads_are_counted() -> None:
+    extra = Overhead(start_seconds=3, probe_steps=2, evaluation_steps=4, test_steps=10)
+    result = plan(candidates(1), Recipe(total_steps=40), seconds_per_step=one_second, overhead=extra, eval_points=2)
+    assert result.worst_seconds == 2 + 3 + (40 + 2 * 4) + 10
+
+
+def test_two_workers_take_half_the_time_of_an_even_rung() -> None:
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    result = plan(candidates(4), recipe, seconds_per_step=one_second, workers=2)
+    assert [rung.expected_seconds for rung in result.rungs] == [0, 50, 25, 50]
+    assert result.brute_force_seconds == 200
+
+
+def test_a_budget_lets_fewer_pass_the_probe_and_says_so() -> None:
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    result = plan(candidates(8), recipe, seconds_per_step=one_second, budget_seconds=160)
+    assert numbers(result) == [(8, 2, 0), (2, 1, 50), (1, 1, 100)]
+    assert result.notes == ("for the budget: 2 instead of 4 candidates pass the probe",)
+
+
+def test_a_tight_budget_shortens_the_first_rung_then_leaves_the_choice_to_the_probe() -> None:
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    short = plan(candidates(8), recipe, seconds_per_step=one_second, budget_seconds=130)
+    least = plan(candidates(8), recipe, seconds_per_step=one_second, budget_seconds=100)
+    assert numbers(short) == [(8, 2, 0), (2, 1, 25), (1, 1, 100)]
+    assert "the first rung ends at step 25" not in " ".join(least.notes)
+    assert numbers(least) == [(8, 1, 0), (1, 1, 100)]
+    assert "the probe alone decides" in least.notes[-1]
+
+
+def test_a_candidate_that_could_never_finish_is_left_out_by_name() -> None:
+    rates = {"org/m00": 100.0, "org/m01": 1.0}
+    result = plan(candidates(2), Recipe(total_steps=100), seconds_per_step=rates, budget_seconds=200)
+    assert [trial.candidate.model for trial in result.trials] == ["org/m01"]
+    assert "org/m00" in result.notes[0]
+
+
+def test_a_budget_below_one_full_run_is_refused_with_numbers() -> None:
+    rates = {"org/m00": 1.0, "org/m01": 0.5}
+    with pytest.raises(
+        BudgetError, match=r"got a budget of 10\.0 s, wanted at least 50\.0 s .*org/m01.*give more time"
+    ):
+        plan(candidates(2), Recipe(total_steps=100), seconds_per_step=rates, budget_seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("names", "rate", "stops", "said"),
+    [
+        ((), 1.0, None, "no candidates"),
+        (("a", "a"), 1.0, None, "got a more than once"),
+        (("a",), 0.0, None, "0.0 seconds per step for a"),
+        (("a",), math.nan, None, "nan seconds per step for a"),
+        (("a",), 1.0, (50, 10), "ascending"),
+        (("a",), 1.0, (), "ascending"),
+        (("a",), 1.0, (10, 50), "the last of them 100"),
+    ],
+)
+def test_impossible_input_is_refused(
+    names: tuple[str, ...], rate: float, stops: tuple[int, ...] | None, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        plan([Candidate(name) for name in names], Recipe(), seconds_per_step=dict.fromkeys(names, rate), stops=stops)
+
+
+def test_evaluation_points_halve_the_widest_gap() -> None:
+    assert eval_steps(100, (25, 50, 100), 5) == (12, 25, 50, 75, 100)
+    assert eval_steps(3, (3,), 8) == (1, 2, 3)
+    assert eval_steps(8, (1, 2, 3, 4, 8), 2) == (1, 2, 3, 4, 8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rates=st.lists(st.floats(1e-3, 50), min_size=1, max_size=20),
+    total=st.integers(1, 500),
+    eta=st.integers(2, 4),
+    workers=st.integers(1, 4),
+    budget=st.floats(0.01, 50_000),
+    extra=st.builds(Overhead, *[st.floats(0, 20)] * 4),
+)
+def test_no_schedule_exceeds_its_budget(
+    rates: list[float], total: int, eta: int, workers: int, budget: float, extra: Overhead
+) -> None:
+    pool = candidates(len(rates))
+    by_model = {candidate.model: rate for candidate, rate in zip(pool, rates, strict=True)}
+    recipe = Recipe(total_steps=total)
+    try:
+        result = plan(
+            pool, recipe, seconds_per_step=by_model, overhead=extra, eta=eta, workers=workers, budget_seconds=budget
+        )
+    except BudgetError:
+        assert min(rates) * total + extra.start_seconds > budget - 50 * (20 + 20 + 8 * 20)
+        return
+    assert result.worst_seconds <= budget
+    assert result.rungs[-1].until_step == total
+    assert result.rungs[0].n_candidates == len(result.trials)
+    for before, after in zip(result.rungs, result.rungs[1:], strict=False):
+        assert after.n_candidates == before.n_survivors <= before.n_candidates
+        assert after.until_step > before.until_step
+
+
+@given(rates=st.lists(st.floats(1e-3, 50), min_size=1, max_size=20), total=st.integers(1, 500))
+def test_the_expected_cost_lies_within_the_worst(rates: list[float], total: int) -> None:
+    pool = candidates(len(rates))
+    by_model = {candidate.model: rate for candidate, rate in zip(pool, rates, strict=True)}
+    result = plan(pool, Recipe(total_steps=total), seconds_per_step=by_model)
+    assert result.expected_seconds <= result.worst_seconds * (1 + 1e-9)

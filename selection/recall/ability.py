@@ -18,6 +18,8 @@ from selection.records import Candidate
 _SLOPE, _SLOPE_SD = 0.15, 0.15
 _NOISE, _OWN, _FAMILY = 0.6, 0.3, 0.1
 _NOISE_DEGREES = 10.0
+# From this median number of results on, whether metadata help is left to the zoo; below, it cannot tell.
+_MANY_RESULTS = 5
 _OWN_GRID = np.geomspace(0.01, 3.0, 15)
 _FAMILY_GRID = np.geomspace(0.003, 2.0, 12)
 
@@ -59,7 +61,8 @@ class Variances:
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Posterior of each model's ability (M,) on the z-scale; `trust` is the share of it that own results decide."""
+    """Posterior of each model's ability (M,) on the z-scale; `trust` is the share of it that own results decide,
+    the rest being `prior`, which knows nothing of them."""
 
     mean: FloatArray
     variance: FloatArray
@@ -150,37 +153,60 @@ def _slope(weight: FloatArray, size: FloatArray, y: FloatArray) -> tuple[float, 
 def fit_ability(total: FloatArray, count: FloatArray, metadata: Metadata, variances: Variances) -> Ability:
     """Fits every model's ability (M,) from the sum and number of its standardised results.
 
-    The best linear unbiased prediction of the nested model: own mean, shrunk to the family's, shrunk to what
-    size says. `mean` grows with `total`, the more so the larger `count`.
+    The best linear unbiased prediction of the nested model, written as a prior that size and the *other* models
+    of the family give, and the share (`trust`) by which a model's own mean replaces it. Grows with `total`.
     """
     y = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
     weight = count / (count * variances.own + variances.noise)
     slope, slope_variance = _slope(weight, metadata.size, y)
     by_size = slope * metadata.size
-    precision = np.bincount(metadata.family, weight) + 1 / variances.family
-    effect = np.bincount(metadata.family, weight * (y - by_size)) / precision
-    prior = by_size + effect[metadata.family]
-    trust = variances.own * weight
-    doubt = 1 / precision[metadata.family] + slope_variance * metadata.size**2
+    pull = weight * (y - by_size)
+    precision = np.bincount(metadata.family, weight)[metadata.family] - weight + 1 / variances.family
+    prior = by_size + (np.bincount(metadata.family, pull)[metadata.family] - pull) / precision
+    doubt = variances.own + 1 / precision + slope_variance * metadata.size**2
     doubt = doubt + np.where(metadata.size_known, 0.0, slope**2)
-    variance = variances.own * (1 - trust) + (1 - trust) ** 2 * doubt
-    return Ability(prior + trust * (y - prior), variance, prior, trust, count, slope)
+    trust = count * doubt / (count * doubt + variances.noise)
+    return Ability(prior + trust * (y - prior), doubt * (1 - trust), prior, trust, count, slope)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the zoo's results say: abilities from all datasets, and (M, D) as seen with each dataset left out."""
+    """What the zoo's results say: abilities from all datasets, and again with each of the D datasets left out.
+
+    `described` tells whether size and family count for models that have results, or only for those without.
+    """
 
     columns: Columns
     metadata: Metadata
     variances: Variances
     ability: Ability
     left_out: tuple[Ability, ...]
+    described: bool
 
 
 def learn_history(scores: FloatArray, candidates: Sequence[Candidate]) -> History:
-    """Learns abilities from scores (M, D), nan where not measured, and again without each dataset. Cost O(M D)."""
+    """Learns abilities from scores (M, D), nan where not measured. Cost O(M D).
+
+    Size and family are a prior for all models, unless models have many results and the left-out datasets'
+    regret is no better for it: among models measured everywhere a prior only blurs the top.
+    """
     metadata = read_metadata(candidates)
+    with_prior = _learn(scores, metadata)
+    counts = with_prior.ability.n_results
+    if not (counts > 0).any() or float(np.median(counts[counts > 0])) < _MANY_RESULTS:
+        return with_prior
+    models = len(candidates)
+    alone = _learn(
+        scores, Metadata(np.zeros(models), np.ones(models, dtype=np.bool_), np.zeros(models, dtype=np.int64))
+    )
+    if _mean_regret(scores, with_prior) < _mean_regret(scores, alone):
+        return with_prior
+    left_out = tuple(map(_where_measured, alone.left_out, with_prior.left_out))
+    ability = _where_measured(alone.ability, with_prior.ability)
+    return History(alone.columns, metadata, alone.variances, ability, left_out, described=False)
+
+
+def _learn(scores: FloatArray, metadata: Metadata) -> History:
     columns = standardise(scores)
     for _ in range(3):
         variances = learn_variances(columns.z, metadata)
@@ -193,7 +219,40 @@ def learn_history(scores: FloatArray, candidates: Sequence[Candidate]) -> Histor
     left_out = tuple(
         fit_ability(total - filled[:, d], count - seen[:, d], metadata, variances) for d in range(scores.shape[1])
     )
-    return History(columns, metadata, variances, ability, left_out)
+    return History(columns, metadata, variances, ability, left_out, described=True)
+
+
+def _mean_regret(scores: FloatArray, history: History) -> float:
+    """Regret after the best 1, 3, 5 and 10 by left-out ability, in units of best - median, mean over datasets."""
+    regrets = [
+        _regret(history.left_out[d].mean, scores[:, d], ~np.isnan(scores[:, d]))
+        for d in np.flatnonzero(history.columns.usable)
+    ]
+    return round(float(np.mean(regrets)), 9)
+
+
+def _regret(ability: FloatArray, scores: FloatArray, seen: BoolArray) -> float:
+    found = scores[seen][np.argsort(-ability[seen], kind="stable")]
+    best = float(found.max())
+    reached = np.array([found[:k].max() for k in (1, 3, 5, 10)])
+    return float((best - reached).mean()) / max(best - float(np.median(found)), 1e-9 * max(abs(best), 1e-3))
+
+
+def _where_measured(measured: Ability, unmeasured: Ability) -> Ability:
+    """The first for models with results, the second for those without."""
+    has = measured.n_results > 0
+
+    def choose(a: FloatArray, b: FloatArray) -> FloatArray:
+        return np.where(has, a, b)
+
+    return Ability(
+        mean=choose(measured.mean, unmeasured.mean),
+        variance=choose(measured.variance, unmeasured.variance),
+        prior=choose(measured.prior, unmeasured.prior),
+        trust=choose(measured.trust, unmeasured.trust),
+        n_results=measured.n_results,
+        slope=unmeasured.slope,
+    )
 
 
 def _sums(z: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -50,7 +50,7 @@ def recall(
     if not admission.kept:
         notes.append(f"no model left of {len(evidence.candidates)}: loosen a constraint")
         return Recall((), admission.excluded, tuple(notes))
-    posterior = _bounded(learn_posterior(evidence, level), evidence)
+    posterior = bounded(learn_posterior(evidence, level), evidence)
     if k > len(admission.kept):
         notes.append(f"asked for {k} picks, {len(admission.kept)} exist")
     picks, chance = _pick(evidence, posterior, admission, k, seed)
@@ -75,7 +75,7 @@ def _size_only(evidence: Evidence, admission: Admission) -> list[str]:
     return ["neither results nor proxies: ranked by n_parameters alone; import results or let proxies be computed"]
 
 
-def _bounded(posterior: Posterior, evidence: Evidence) -> Posterior:
+def bounded(posterior: Posterior, evidence: Evidence) -> Posterior:
     """The posterior with scores cut to [0, 1] where everything known lies there, as fractions do."""
     known = evidence.scores[np.isfinite(evidence.scores)]
     if evidence.measured is not None:

@@ -39,6 +39,7 @@ class Model:
     created: str | None = None
     derived_from: tuple[Lineage, ...] = ()
     pretrained_on: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Dataset:
     n_classes: int | None = None
     n_samples: int | None = None
     features_digest: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

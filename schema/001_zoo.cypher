@@ -1,0 +1,10 @@
+// The zoo's first schema. Only what Neo4j Community has: UNIQUE constraints and plain indexes.
+CREATE CONSTRAINT graph_id IF NOT EXISTS FOR (n:Graph) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT migration_id IF NOT EXISTS FOR (n:Migration) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT model_id IF NOT EXISTS FOR (n:Model) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT dataset_id IF NOT EXISTS FOR (n:Dataset) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT community_id IF NOT EXISTS FOR (n:Community) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT run_id IF NOT EXISTS FOR (n:Run) REQUIRE n.id IS UNIQUE;
+CREATE INDEX run_kind IF NOT EXISTS FOR (n:Run) ON (n.kind);
+CREATE INDEX measured_id IF NOT EXISTS FOR ()-[r:MEASURED]-() ON (r.id);
+MERGE (g:Graph {id: 'zoo'}) ON CREATE SET g.version = 0;

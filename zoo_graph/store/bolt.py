@@ -1,0 +1,169 @@
+"""The official driver, and the only file that runs statements through it: sessions, retries, plain values."""
+
+import datetime
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import neo4j
+import neo4j.graph
+import neo4j.time
+from neo4j import exceptions
+
+from zoo_graph.store.endpoints import Endpoint
+from zoo_graph.store.failures import is_limit
+from zoo_graph.store.rows import Row, Rows
+
+T = TypeVar("T")
+SCALARS = frozenset({str, int, float, bool, type(None)})
+CONNECT_SECONDS = 5.0
+RETRY_SECONDS = 30.0  # conflicts between writers, a cluster's change of leader
+RECONNECT_SECONDS = 5.0  # nobody answers
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 1.0
+CONSTRAINT_RETRIES = 2
+
+
+class Bolt:
+    """One driver for one endpoint. Safe for threads; `close` it.
+
+    `zone` is attached to date-times that come back without one.
+    """
+
+    def __init__(self, endpoint: Endpoint, zone: datetime.tzinfo | None) -> None:
+        auth = None if endpoint.user is None else (endpoint.user, endpoint.password or "")
+        self._zone = zone
+        self._driver = neo4j.GraphDatabase.driver(
+            endpoint.uri,
+            auth=auth,
+            connection_timeout=CONNECT_SECONDS,
+            connection_acquisition_timeout=60.0,
+            notifications_min_severity="OFF",
+            user_agent="zoo-graph",
+        )
+        self._bookmarks = neo4j.GraphDatabase.bookmark_manager()
+
+    def check(self) -> None:
+        """Connect and log in.
+
+        Raises:
+            neo4j.exceptions.Neo4jError, DriverError: as the driver says it.
+        """
+        self._driver.verify_connectivity()
+
+    def run(self, query: str) -> None:
+        """Run a statement that manages its own transaction, such as a schema change."""
+        with self._session(neo4j.WRITE_ACCESS) as session:
+            session.run(query).consume()
+
+    def transact(self, work: Callable[["Statements"], T], access: str) -> T:
+        """Run `work` in one transaction: committed when it returns, rolled back when it raises."""
+        with self._session(access) as session, session.begin_transaction() as transaction:
+            done = work(Statements(transaction, self._zone))
+            transaction.commit()
+            return done
+
+    def query(self, cypher: str, parameters: Mapping[str, object], seconds: float, max_rows: int | None) -> Rows:
+        """Run one read-only statement once, within the server's own time limit."""
+        fetch_size = 1000 if max_rows is None else min(max_rows + 1, 1000)
+        with (
+            self._session(neo4j.READ_ACCESS, fetch_size=fetch_size) as session,
+            session.begin_transaction(timeout=seconds) as transaction,
+        ):
+            result = transaction.run(cypher, dict(parameters))
+            records = list(result) if max_rows is None else result.fetch(max_rows + 1)
+            columns = tuple(result.keys())
+            kept = records if max_rows is None else records[:max_rows]
+            rows = tuple(plain_row(record, self._zone) for record in kept)
+            return Rows(columns, rows, cut=len(records) > len(kept))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._driver.close()
+
+    def _session(self, access: str, fetch_size: int = 1000) -> neo4j.Session:
+        return self._driver.session(default_access_mode=access, bookmark_manager=self._bookmarks, fetch_size=fetch_size)
+
+
+class Statements:
+    """Runs statements within one transaction."""
+
+    def __init__(self, transaction: neo4j.Transaction, zone: datetime.tzinfo | None) -> None:
+        self._transaction = transaction
+        self._zone = zone
+
+    def run(self, query: str, parameters: Mapping[str, object]) -> list[Row]:
+        """Run one statement and return all its rows."""
+        result = self._transaction.run(query, dict(parameters))
+        return [plain_row(record, self._zone) for record in result]
+
+
+def retried(once: Callable[[], T]) -> T:
+    """Return `once()`, tried again where the driver says that this helps, for half a minute at most.
+
+    Pauses double from 10 ms to 1 s, each shortened by chance, so that two writers do not meet again. A constraint broken is tried again
+    twice: the embedded engine answers so to the later of two writers that make the same key at the same moment.
+    """
+    start = time.monotonic()
+    chance = random.Random()
+    pause = FIRST_PAUSE_SECONDS
+    broken = 0
+    while True:
+        try:
+            return once()
+        except (exceptions.Neo4jError, exceptions.DriverError) as error:
+            broken += isinstance(error, exceptions.ConstraintError)
+            if broken > CONSTRAINT_RETRIES or time.monotonic() + pause - start > _patience(error):
+                raise
+        time.sleep(pause * chance.uniform(0.5, 1.0))
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _patience(error: exceptions.Neo4jError | exceptions.DriverError) -> float:
+    """Return for how many seconds it makes sense to try again after this error."""
+    if isinstance(error, exceptions.ConstraintError):
+        return RETRY_SECONDS
+    if is_limit(error) or not error.is_retryable():
+        return 0.0
+    gone = isinstance(error, exceptions.ServiceUnavailable | exceptions.SessionExpired)
+    return RECONNECT_SECONDS if gone else RETRY_SECONDS
+
+
+def plain_row(record: neo4j.Record, zone: datetime.tzinfo | None) -> Row:
+    """Return a record's values as plain Python under their columns' names."""
+    return {key: plain(value, zone) for key, value in zip(record.keys(), record, strict=True)}
+
+
+def plain(value: Any, zone: datetime.tzinfo | None) -> Any:
+    """Return the driver's value as plain Python.
+
+    A node becomes its properties plus `_labels`, a relationship its properties plus `_type`, a path the list of both in their order.
+    Times become `datetime`'s (microseconds), durations ISO 8601 text. A date-time without a zone gets `zone`.
+    """
+    if type(value) in SCALARS:
+        return value
+    if isinstance(value, list | tuple):
+        return [item if type(item) in SCALARS else plain(item, zone) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item, zone) for key, item in value.items()}
+    if isinstance(value, neo4j.time.DateTime):
+        native = value.to_native()
+        return native.replace(tzinfo=zone) if native.tzinfo is None else native
+    if isinstance(value, neo4j.time.Date | neo4j.time.Time):
+        return value.to_native()
+    if isinstance(value, neo4j.time.Duration):
+        return value.iso_format()
+    return _plain_entity(value, zone)
+
+
+def _plain_entity(value: Any, zone: datetime.tzinfo | None) -> Any:
+    if isinstance(value, neo4j.graph.Node):
+        return {"_labels": sorted(value.labels), **plain(dict(value), zone)}
+    if isinstance(value, neo4j.graph.Relationship):
+        return {"_type": value.type, **plain(dict(value), zone)}
+    if isinstance(value, neo4j.graph.Path):
+        pairs = zip(value.relationships, value.nodes[1:], strict=True)
+        steps = [value.start_node, *(step for pair in pairs for step in pair)]
+        return [plain(step, zone) for step in steps]
+    return value

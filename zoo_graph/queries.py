@@ -37,7 +37,8 @@ SNAPSHOT_PROXIES = (
     "collect(d.id) AS dataset, collect([p.name, p.score, p.seconds, p.sample_digest, p.n_samples]) AS rows"
 )
 SNAPSHOT_LINEAGE_COUNTS = (
-    "MATCH (m:Model)-[l:DERIVED_FROM]->(:Model) WITH m.id AS id, count(l) AS n RETURN collect(id) AS ids, collect(n) AS n"
+    "MATCH (m:Model)-[l:DERIVED_FROM]->(:Model) WITH m.id AS id, count(l) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
 )
 SNAPSHOT_LINEAGE = (
     "UNWIND $models AS id MATCH (:Model {id: id})-[l:DERIVED_FROM]->(b:Model) "
@@ -50,4 +51,274 @@ SNAPSHOT_PRETRAINED_COUNTS = (
 SNAPSHOT_PRETRAINED = (
     "UNWIND $models AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) "
     "RETURN id AS model, collect(d.id) AS dataset, collect([]) AS rows"
+)
+
+# -- lease
+# The graph's node holds it: every write() raises that node's version first, so two takers cannot both see it free.
+LEASE_STATE = (
+    "MATCH (g:Graph {id: 'zoo'}) RETURN g.lease_owner AS owner, g.lease_pid AS pid, g.lease_host AS host, "
+    "g.lease_started AS started, coalesce(g.lease_until, 0) - timestamp() AS left_ms"
+)
+LEASE_TAKE = (
+    "MATCH (g:Graph {id: 'zoo'}) SET g.lease_owner = $owner, g.lease_pid = $pid, g.lease_host = $host, "
+    "g.lease_started = $started, g.lease_until = timestamp() + $milliseconds"
+)
+LEASE_KEEP = (
+    "MATCH (g:Graph {id: 'zoo'}) WHERE g.lease_owner = $owner SET g.lease_until = timestamp() + $milliseconds "
+    "RETURN g.lease_owner AS owner"
+)
+LEASE_GIVE_BACK = (
+    "MATCH (g:Graph {id: 'zoo'}) WHERE g.lease_owner = $owner "
+    "SET g.lease_owner = null, g.lease_pid = null, g.lease_host = null, g.lease_started = null, g.lease_until = null"
+)
+
+# -- derived
+DERIVED_SCORED_COUNTS = (
+    "MATCH (a:Model)-[r:SCORED]->(:Dataset) WITH a.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_SCORED_READ = (
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[r:SCORED]->(b:Dataset) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([r.score, r.metric, r.n, r.spread]) AS rows"
+)
+DERIVED_SCORED_DELETE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:SCORED]->(b:Dataset) WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_SCORED_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Model {id: row[0]}) MATCH (b:Dataset {id: row[1]}) "
+    "CREATE (a)-[:SCORED {score: row[2], metric: row[3], n: row[4], spread: row[5], run: $run}]->(b)"
+)
+DERIVED_LIKE_COUNTS = (
+    "MATCH (a:Model)-[r:PERFORMS_LIKE]->(:Model) WITH a.id AS id, count(r) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_LIKE_READ = (
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[r:PERFORMS_LIKE]->(b:Model) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([r.score, r.overlap]) AS rows"
+)
+DERIVED_LIKE_DELETE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:PERFORMS_LIKE]->(b:Model) "
+    "WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_LIKE_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Model {id: row[0]}) MATCH (b:Model {id: row[1]}) "
+    "CREATE (a)-[:PERFORMS_LIKE {score: row[2], overlap: row[3], run: $run}]->(b)"
+)
+# SIMILAR_TO also comes from probe embeddings (another basis): only performance profiles are read and deleted here.
+DERIVED_PROFILE_COUNTS = (
+    "MATCH (a:Dataset)-[r:SIMILAR_TO {basis: 'performance profile'}]->(:Dataset) WITH a.id AS id, count(r) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_PROFILE_READ = (
+    "UNWIND $sources AS id MATCH (:Dataset {id: id})-[r:SIMILAR_TO {basis: 'performance profile'}]->(b:Dataset) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([r.score, r.overlap]) AS rows"
+)
+DERIVED_PROFILE_DELETE = (
+    "UNWIND $rows AS row MATCH (:Dataset {id: row.source})-[r:SIMILAR_TO {basis: 'performance profile'}]->(b:Dataset) "
+    "WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_PROFILE_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Dataset {id: row[0]}) MATCH (b:Dataset {id: row[1]}) "
+    "CREATE (a)-[:SIMILAR_TO {score: row[2], overlap: row[3], basis: 'performance profile', run: $run}]->(b)"
+)
+DERIVED_IN_COUNTS = (
+    "MATCH (a:Model)-[r:IN]->(:Community) WITH a.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_IN_READ = (
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[:IN]->(b:Community) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([]) AS rows"
+)
+DERIVED_IN_DELETE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:IN]->(b:Community) WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_IN_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Model {id: row[0]}) MATCH (b:Community {id: row[1]}) "
+    "CREATE (a)-[:IN {run: $run}]->(b)"
+)
+DERIVED_LED_COUNTS = (
+    "MATCH (a:Community)-[r:REPRESENTED_BY]->(:Model) WITH a.id AS id, count(r) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_LED_READ = (
+    "UNWIND $sources AS id MATCH (:Community {id: id})-[:REPRESENTED_BY]->(b:Model) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([]) AS rows"
+)
+DERIVED_LED_DELETE = (
+    "UNWIND $rows AS row MATCH (:Community {id: row.source})-[r:REPRESENTED_BY]->(b:Model) "
+    "WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_LED_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Community {id: row[0]}) MATCH (b:Model {id: row[1]}) "
+    "CREATE (a)-[:REPRESENTED_BY {run: $run}]->(b)"
+)
+DERIVED_COMMUNITIES = "MATCH (c:Community) RETURN collect([c.id, c.size, c.label, c.quality]) AS rows"
+DERIVED_COMMUNITIES_KEEP = (
+    "UNWIND $rows AS row MERGE (c:Community {id: row[0]}) "
+    "SET c.size = row[1], c.label = row[2], c.quality = row[3], c.run = $run"
+)
+DERIVED_COMMUNITIES_DELETE = "MATCH (c:Community) WHERE c.id IN $ids DETACH DELETE c"
+
+# -- refresh
+REFRESH_LAST_RUN = (
+    "MATCH (r:Run {kind: $kind}) RETURN r.id AS id, r.status AS status, r.input_digest AS digest, r.counts AS counts "
+    "ORDER BY r.started DESC LIMIT 1"
+)
+REFRESH_RUN_STARTED = (
+    "MERGE (r:Run {id: $id}) SET r.kind = $kind, r.started = $now, r.finished = null, r.input_digest = $digest, "
+    "r.code_version = $code, r.parameters = $parameters, r.counts = null, r.status = 'running'"
+)
+REFRESH_RUN_ENDED = "MATCH (r:Run {id: $id}) SET r.finished = $now, r.counts = $counts, r.status = $status"
+
+# -- ingest
+# Nodes are found by id, then by key (the id without its case), then by alias; the rest is created.
+# Relationships carry `id` (a content hash) and `runs`: who vouches for them. Ids that exist are read per model.
+INGEST_VERSION = "MATCH (g:Graph {id: 'zoo'}) RETURN g.version AS version"
+INGEST_RUN = "MATCH (r:Run {id: $id}) RETURN r.status AS status"
+INGEST_RUNS = "MATCH (r:Run) RETURN collect(r.id) AS ids"
+INGEST_RUN_STARTED = (
+    "MERGE (r:Run {id: $id}) ON CREATE SET r.started = $started SET r.kind = $kind, r.input_digest = $input_digest, "
+    "r.code_version = $code_version, r.parameters = $parameters, r.status = 'running'"
+)
+INGEST_RUN_ENDED = "MATCH (r:Run {id: $id}) SET r.finished = $finished, r.counts = $counts, r.status = $status"
+_INGEST_FIND = (
+    "UNWIND $names AS name MATCH (n:{label} {{{key}: name}}) "
+    "RETURN collect([name, n.id, $run IN coalesce(n.runs, [])]) AS found"
+)
+_INGEST_ALIAS = (
+    "UNWIND $names AS name MATCH (a:Alias {{id: name}})-[:NAMES]->(n:{label}) "
+    "RETURN collect([name, n.id, $run IN coalesce(n.runs, [])]) AS found"
+)
+INGEST_FIND_BY_ID = {label: _INGEST_FIND.format(label=label, key="id") for label in ("Model", "Dataset")}
+INGEST_FIND_BY_KEY = {label: _INGEST_FIND.format(label=label, key="key") for label in ("Model", "Dataset")}
+INGEST_FIND_BY_ALIAS = {label: _INGEST_ALIAS.format(label=label) for label in ("Model", "Dataset")}
+INGEST_CREATE_NODES = {
+    label: f"UNWIND $rows AS row CREATE (:{label} {{id: row[0], key: row[1], name: row[2], runs: $runs}})"
+    for label in ("Model", "Dataset")
+}
+INGEST_VOUCH_NODES = {
+    label: f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) SET n.runs = coalesce(n.runs, []) + $run"
+    for label in ("Model", "Dataset")
+}
+INGEST_PROPERTIES = {
+    label: f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) RETURN collect(properties(n)) AS found"
+    for label in ("Model", "Dataset")
+}
+INGEST_SET_PROPERTIES = {
+    label: f"UNWIND $rows AS row MATCH (n:{label} {{id: row[0]}}) SET n += row[1]" for label in ("Model", "Dataset")
+}
+INGEST_ALIASES = (
+    "UNWIND $names AS name MATCH (a:Alias {id: name})-[:NAMES]->(n) "
+    "RETURN collect([name, n.id, $run IN coalesce(a.runs, [])]) AS found"
+)
+INGEST_CREATE_ALIASES = {
+    label: (
+        f"UNWIND $rows AS row MATCH (n:{label} {{id: row[2]}}) "
+        "CREATE (:Alias {id: row[0], name: row[1], runs: $runs})-[:NAMES]->(n)"
+    )
+    for label in ("Model", "Dataset")
+}
+INGEST_VOUCH_ALIASES = "UNWIND $ids AS id MATCH (a:Alias {id: id}) SET a.runs = coalesce(a.runs, []) + $run"
+INGEST_EDGES = {
+    kind: (
+        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() RETURN id AS model, collect(r.id) AS ids, "
+        "collect(CASE WHEN $run IN coalesce(r.runs, []) THEN null ELSE r.id END) AS others"
+    )
+    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+}
+_INGEST_CREATE_EDGES = (
+    "UNWIND $groups AS group MATCH (m:Model {{id: group[0]}}) UNWIND group[1] AS row "
+    "MATCH (n:{label} {{id: row[0]}}) CREATE (m)-[:{kind} {{id: row[1], runs: $runs{properties}}}]->(n)"
+)
+INGEST_CREATE_EDGES = {
+    "MEASURED": _INGEST_CREATE_EDGES.format(
+        label="Dataset",
+        kind="MEASURED",
+        properties=", metric: row[2], value: row[3], score: row[4], unit: row[5], split: row[6], n_shot: row[7], "
+        "method: row[8], seed: row[9], source: row[10], harness: row[11], date: row[12], config: row[13], "
+        "seconds: row[14], curve: row[15], curve_steps: row[16]",
+    ),
+    "PROXY": _INGEST_CREATE_EDGES.format(
+        label="Dataset",
+        kind="PROXY",
+        properties=", name: row[2], score: row[3], seconds: row[4], sample_digest: row[5], n_samples: row[6]",
+    ),
+    "DERIVED_FROM": _INGEST_CREATE_EDGES.format(label="Model", kind="DERIVED_FROM", properties=", kind: row[2]"),
+    "PRETRAINED_ON": _INGEST_CREATE_EDGES.format(label="Dataset", kind="PRETRAINED_ON", properties=""),
+}
+INGEST_VOUCH_EDGES = {
+    kind: (
+        f"UNWIND $groups AS group MATCH (:Model {{id: group[0]}})-[r:{kind}]->() "
+        "WHERE r.id IN group[1] SET r.runs = coalesce(r.runs, []) + $run"
+    )
+    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+}
+FORGET_NODES = {
+    label: f"MATCH (n:{label}) WHERE $run IN n.runs RETURN collect(n.id) AS ids"
+    for label in ("Model", "Dataset", "Alias")
+}
+FORGET_EDGES = {
+    kind: (
+        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() WHERE $run IN r.runs AND size(r.runs) = 1 "
+        "WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
+    )
+    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+}
+FORGET_EDGE_RUNS = {
+    kind: (
+        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() WHERE $run IN r.runs AND size(r.runs) > 1 "
+        "WITH r LIMIT $limit SET r.runs = [run IN r.runs WHERE run <> $run] RETURN count(*) AS n"
+    )
+    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+}
+FORGET_NODE_RUNS = {
+    label: f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) SET n.runs = [run IN n.runs WHERE run <> $run]"
+    for label in ("Model", "Dataset", "Alias")
+}
+_FORGET_LONE = (
+    "UNWIND $ids AS id MATCH (n:{label} {{id: id}}) WHERE size(n.runs) = 0 "
+    "OPTIONAL MATCH (n)-[r:MEASURED|PROXY|DERIVED_FROM|PRETRAINED_ON]-() "
+    "WITH n, count(r) AS relations WHERE relations = 0 DETACH DELETE n RETURN count(*) AS n"
+)
+FORGET_LONE_NODES = {
+    "Model": _FORGET_LONE.format(label="Model"),
+    "Dataset": _FORGET_LONE.format(label="Dataset"),
+    "Alias": "UNWIND $ids AS id MATCH (n:Alias {id: id}) WHERE size(n.runs) = 0 DETACH DELETE n RETURN count(*) AS n",
+}
+FORGET_STARTED = "MATCH (r:Run {id: $id}) SET r.status = 'running'"
+FORGET_RUN = "MATCH (r:Run {id: $id}) DETACH DELETE r"
+
+# -- export
+EXPORT_MODELS = (
+    "MATCH (m:Model) WHERE m.id > $after WITH m ORDER BY m.id LIMIT $limit "
+    "RETURN collect([m.id, m.name, m.family, m.architecture, m.modality, m.tasks, m.n_parameters, m.license, "
+    "m.source, m.input_spec, m.created]) AS rows"
+)
+EXPORT_DATASETS = (
+    "MATCH (d:Dataset) WHERE d.id > $after WITH d ORDER BY d.id LIMIT $limit "
+    "RETURN collect([d.id, d.name, d.task, d.modality, d.n_classes, d.n_samples, d.features_digest]) AS rows"
+)
+EXPORT_ALIASES = {
+    label: f"MATCH (a:Alias)-[:NAMES]->(n:{label}) RETURN collect([n.id, a.name]) AS rows"
+    for label in ("Model", "Dataset")
+}
+EXPORT_LINEAGE = (
+    "UNWIND $models AS id MATCH (:Model {id: id})-[r:DERIVED_FROM]->(b:Model) RETURN collect([id, b.id, r.kind]) AS rows"
+)
+EXPORT_PRETRAINED = (
+    "UNWIND $models AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) RETURN collect([id, d.id]) AS rows"
+)
+EXPORT_COUNTS = {
+    kind: (
+        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() WITH id, count(r) AS n "
+        "RETURN collect([id, n]) AS rows"
+    )
+    for kind in ("MEASURED", "PROXY")
+}
+EXPORT_RESULTS = (
+    "UNWIND $models AS id MATCH (:Model {id: id})-[r:MEASURED]->(d:Dataset) RETURN collect([id, d.id, r.metric, "
+    "r.value, r.unit, r.score, r.split, r.n_shot, r.method, r.seed, r.source, r.harness, r.date, r.config, r.seconds, "
+    "r.curve, r.curve_steps]) AS rows"
+)
+EXPORT_PROXIES = (
+    "UNWIND $models AS id MATCH (:Model {id: id})-[p:PROXY]->(d:Dataset) "
+    "RETURN collect([id, d.id, p.name, p.score, p.seconds, p.sample_digest, p.n_samples]) AS rows"
 )

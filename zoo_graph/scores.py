@@ -13,7 +13,7 @@ What makes two scores of a dataset comparable, in this order:
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,8 @@ def score_matrix(snapshot: Snapshot, *, exclude_datasets: Collection[str] = ()) 
     """
     columns = _Columns.of(snapshot, _excluded(snapshot, exclude_datasets))
     total = len(columns.score)
-    columns = columns.take(columns.metric == _commonest(columns.dataset, columns.metric, columns.model)[columns.dataset])
+    usual = _commonest(columns.dataset, columns.metric, columns.model)
+    columns = columns.take(columns.metric == usual[columns.dataset])
     columns = columns.take(_in_protocol(columns))
     left_out = total - len(columns.score)
     columns = columns.take(_in_best_setting(columns))
@@ -115,8 +116,16 @@ class _Columns:
         return columns.take(np.isfinite(score) & ~np.isin(dataset, list(excluded)))
 
     def take(self, rows: np.ndarray) -> "_Columns":
-        arrays = (self.model, self.dataset, self.score, self.metric, self.method, self.n_shot, self.setting)
-        return _Columns(*(array[rows] for array in arrays), self.metric_names, self.method_names)
+        return replace(
+            self,
+            model=self.model[rows],
+            dataset=self.dataset[rows],
+            score=self.score[rows],
+            metric=self.metric[rows],
+            method=self.method[rows],
+            n_shot=self.n_shot[rows],
+            setting=self.setting[rows],
+        )
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[Integers, tuple[str, ...]]:

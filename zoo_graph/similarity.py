@@ -71,8 +71,8 @@ def model_edges(
     A pair that shares n datasets, n >= `min_overlap`, is as far apart as (n d + shrinkage d0) / (n + shrinkage):
     d is the mean of its `largest` largest differences (all, if it shares fewer), d0 the mean difference of two
     random models on a random dataset. So a pair is not called alike for having hardly been compared. Ties go to
-    the smaller row number. Every pair is compared where
-    models^2 x datasets is at most 5e8 (1,500 models on 200 datasets); above that only the `8 x neighbours` nearest by the root-mean-square difference, which is a matrix product.
+    the smaller row number. Every pair is compared where models^2 x datasets is at most 5e8 (1,500 models on 200
+    datasets); above that only the `8 x neighbours` nearest by root-mean-square difference, a matrix product.
     """
     values = comparable(matrix.scores, basis).astype(np.float32)  # (M, D)
     rule = _Rule(values, largest, min_overlap, shrinkage, _mean_difference(values))
@@ -96,9 +96,7 @@ def pair_distances(matrix: ScoreMatrix, *, basis: Basis = "raw", largest: int = 
     return distances
 
 
-def dataset_edges(
-    matrix: ScoreMatrix, *, min_overlap: int = 5, shrinkage: float = 10.0, neighbours: int = 15
-) -> Edges:
+def dataset_edges(matrix: ScoreMatrix, *, min_overlap: int = 5, shrinkage: float = 10.0, neighbours: int = 15) -> Edges:
     """Returns each dataset's nearest datasets by performance profile; `distance` is 1 - similarity.
 
     Similarity is the correlation of the two score columns over the n models measured on both, times

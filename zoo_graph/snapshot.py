@@ -33,25 +33,26 @@ _PAGE_ROWS = 20_000  # about 4 MB a message
 _ATTEMPTS = 6
 
 _TEXT = pa.string()
-_MODELS = pa.schema(
-    [(name, _TEXT) for name in ("id", "name", "family", "architecture", "modality")]
-    + [("tasks", pa.list_(_TEXT)), ("n_parameters", pa.int64())]
-    + [(name, _TEXT) for name in ("license", "source", "created")]
-)
-_DATASETS = pa.schema(
-    [(name, _TEXT) for name in ("id", "name", "task", "modality")]
-    + [("n_classes", pa.int64()), ("n_samples", pa.int64()), ("features_digest", _TEXT)]
-)
+_WHOLE = pa.int64()
+_REAL = pa.float64()
 _INDEX = pa.int32()
-_RESULTS = pa.schema(
-    [("model", _INDEX), ("dataset", _INDEX), ("id", _TEXT), ("score", pa.float64())]
-    + [("metric", _TEXT), ("split", _TEXT), ("method", _TEXT), ("n_shot", pa.int64()), ("seed", pa.int64())]
-    + [("source", _TEXT), ("harness", _TEXT), ("date", _TEXT), ("config", _TEXT), ("seconds", pa.float64())]
-)
-_PROXIES = pa.schema(
-    [("model", _INDEX), ("dataset", _INDEX), ("name", _TEXT), ("score", pa.float64()), ("seconds", pa.float64())]
-    + [("sample_digest", _TEXT), ("n_samples", pa.int64())]
-)
+_MODELS = pa.schema({
+    "id": _TEXT, "name": _TEXT, "family": _TEXT, "architecture": _TEXT, "modality": _TEXT, "tasks": pa.list_(_TEXT),
+    "n_parameters": _WHOLE, "license": _TEXT, "source": _TEXT, "created": _TEXT,
+})  # fmt: skip
+_DATASETS = pa.schema({
+    "id": _TEXT, "name": _TEXT, "task": _TEXT, "modality": _TEXT, "n_classes": _WHOLE, "n_samples": _WHOLE,
+    "features_digest": _TEXT,
+})  # fmt: skip
+_RESULTS = pa.schema({
+    "model": _INDEX, "dataset": _INDEX, "id": _TEXT, "score": _REAL, "metric": _TEXT, "split": _TEXT, "method": _TEXT,
+    "n_shot": _WHOLE, "seed": _WHOLE, "source": _TEXT, "harness": _TEXT, "date": _TEXT, "config": _TEXT,
+    "seconds": _REAL,
+})  # fmt: skip
+_PROXIES = pa.schema({
+    "model": _INDEX, "dataset": _INDEX, "name": _TEXT, "score": _REAL, "seconds": _REAL, "sample_digest": _TEXT,
+    "n_samples": _WHOLE,
+})  # fmt: skip
 _LINEAGE = pa.schema([("model", _INDEX), ("base", _INDEX), ("kind", _TEXT)])
 _PRETRAINED = pa.schema([("model", _INDEX), ("dataset", _INDEX)])
 

@@ -1,0 +1,319 @@
+"""The jobs that derive scores, similarities and communities from what was measured, and write them back.
+
+Each job is skipped while its inputs are those of its last run; otherwise its edges are brought up to date by
+difference. One refresh at a time; killed at any moment, the next one continues.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+
+from zoo_graph import derived, queries
+from zoo_graph.communities import Partition, describe, partition
+from zoo_graph.derived import Changes, EdgeKind, Value, Wanted
+from zoo_graph.errors import InputError, ZooError
+from zoo_graph.lease import Lease
+from zoo_graph.scores import ScoreMatrix, score_matrix
+from zoo_graph.similarity import Edges, dataset_edges, model_edges, similarity
+from zoo_graph.snapshot import Floats, Snapshot, take
+from zoo_graph.store.connection import Connection, Transaction
+
+T = TypeVar("T")
+Job = Literal["scores", "dataset similarity", "similarity", "communities"]
+JOBS: tuple[Job, ...] = ("scores", "dataset similarity", "similarity", "communities")
+
+_ALGORITHM = 1  # raised when a job's answer changes, so that it is run again
+_DECIMALS = 6
+
+
+class Track(Protocol):
+    """Shows progress through work; `rich.progress.track` is one."""
+
+    def __call__(self, sequence: Iterable[T], description: str, total: float | None = None) -> Iterable[T]:
+        """Yields the work's items while showing how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What one job did. `changes` is None where its inputs had not changed; `run` is its (last) run's id."""
+
+    job: Job
+    run: str
+    changes: Changes | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """One line for people."""
+        if self.changes is None:
+            return f"{self.job}: unchanged, skipped"
+        done = self.changes
+        counts = f"{done.wanted:,} edges held, {done.written:,} written, {done.deleted:,} deleted"
+        return "; ".join((f"{self.job}: {counts} in {self.seconds:.1f} s", *self.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """What a refresh did, job by job, at which evidence version."""
+
+    version: int
+    n_models: int
+    n_datasets: int
+    n_results: int
+    snapshot_seconds: float
+    jobs: tuple[JobReport, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """Lines for people."""
+        held = f"{self.n_models:,} models, {self.n_datasets:,} datasets, {self.n_results:,} results"
+        return (f"snapshot: {held} in {self.snapshot_seconds:.1f} s", *(job.line() for job in self.jobs))
+
+
+def refresh(
+    connection: Connection,
+    cache: Path | None = None,
+    *,
+    seed: int = 0,
+    track: Track | None = None,
+    exclude_datasets: Collection[str] = (),
+    only: Collection[Job] | None = None,
+) -> RefreshReport:
+    """Brings everything derived from results up to date and says what was done.
+
+    Args:
+        connection: the zoo.
+        cache: where a server's snapshot is kept; an embedded zoo keeps its own.
+        seed: of Leiden and of the folds that choose its resolution.
+        track: shows progress through the jobs.
+        exclude_datasets: datasets held out. Nothing derived keeps a trace of them: no score, no similarity, no
+            part in communities or in choosing their resolution. The next refresh without this puts them back.
+        only: the jobs to do; the others' edges stay as they are.
+
+    Raises:
+        RefreshBusyError: another refresh is at work.
+        UnknownNameError: a dataset to exclude that the zoo does not hold.
+        InputError: an unknown job.
+        StoreError: the store failed; what was written stays, and the next refresh continues.
+    """
+    wanted = _jobs(only)
+    started = time.monotonic()
+    snapshot = take(connection, cache)
+    inputs = _Inputs(snapshot, seed, tuple(sorted(exclude_datasets)))
+    snapshot_seconds = time.monotonic() - started
+    reports = _do(connection, inputs, wanted, track)
+    sizes = (snapshot.models.num_rows, snapshot.datasets.num_rows, snapshot.results.num_rows)
+    return RefreshReport(snapshot.version, *sizes, snapshot_seconds, reports)
+
+
+def _jobs(only: Collection[str] | None) -> tuple[Job, ...]:
+    unknown = sorted(set(only or ()) - set(JOBS))
+    if unknown:
+        raise InputError(f"got the job {unknown[0]!r}; wanted some of: {', '.join(JOBS)}")
+    return tuple(job for job in JOBS if only is None or job in only)
+
+
+def _do(
+    connection: Connection, inputs: "_Inputs", wanted: tuple[Job, ...], track: Track | None
+) -> tuple[JobReport, ...]:
+    """Does the jobs; where none has anything to do, not even the lease is taken, so nothing is written."""
+    skipped = {job: run for job in wanted if (run := _current(connection, inputs, job)) is not None}
+    if len(skipped) == len(wanted):
+        return tuple(JobReport(job, skipped[job], None, 0.0) for job in wanted)
+    with Lease.take(connection) as lease:
+        shown = wanted if track is None else track(wanted, description="refresh", total=len(wanted))
+        return tuple(_job(lease, inputs, job) for job in shown)
+
+
+def _job(lease: Lease, inputs: "_Inputs", job: Job) -> JobReport:
+    current = _current(lease.connection, inputs, job)
+    if current is not None:
+        return JobReport(job, current, None, 0.0)
+    started = time.monotonic()
+    run = inputs.run_id(job)
+    lease.write(lambda transaction: _started(transaction, inputs, job))
+    try:
+        changes, notes = _WORK[job](lease, inputs, run)
+    except BaseException:
+        with contextlib.suppress(ZooError):  # what went wrong before matters more, and "running" is no "done" either
+            _ended(lease, run, "failed", {})
+        raise
+    counts = {"edges": changes.wanted, "written": changes.written, "deleted": changes.deleted, "notes": notes}
+    _ended(lease, run, "done", counts)
+    return JobReport(job, run, changes, time.monotonic() - started, notes)
+
+
+# -- runs
+
+
+def _current(connection: Connection, inputs: "_Inputs", job: Job) -> str | None:
+    """Returns the job's last run if it is done, had these inputs, and the graph still holds all that it left."""
+    runs = connection.read(queries.REFRESH_LAST_RUN, kind=job)
+    if not runs or runs[0]["status"] != "done" or runs[0]["digest"] != inputs.digest(job):
+        return None
+    held = sum(derived.n_edges(connection, kind) for kind in _EDGES[job])
+    return str(runs[0]["id"]) if held == json.loads(runs[0]["counts"])["edges"] else None
+
+
+def _started(transaction: Transaction, inputs: "_Inputs", job: Job) -> None:
+    transaction.run(
+        queries.REFRESH_RUN_STARTED,
+        id=inputs.run_id(job),
+        kind=job,
+        now=_now(),
+        digest=inputs.digest(job),
+        code=_code_version(),
+        parameters=json.dumps(inputs.parameters(job), sort_keys=True),
+    )
+
+
+def _ended(lease: Lease, run: str, status: Literal["done", "failed"], counts: Mapping[str, object]) -> None:
+    text = json.dumps(counts)
+    lease.write(
+        lambda transaction: transaction.run(queries.REFRESH_RUN_ENDED, id=run, now=_now(), counts=text, status=status)
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def _code_version() -> str:
+    try:
+        return f"{version('zoo-graph')}/{_ALGORITHM}"
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return f"source/{_ALGORITHM}"
+
+
+# -- inputs
+
+
+class _Inputs:
+    """What the jobs work on: computed when first needed, each once, however many jobs are skipped."""
+
+    def __init__(self, snapshot: Snapshot, seed: int, excluded: tuple[str, ...]) -> None:
+        self.snapshot = snapshot
+        self.seed = seed
+        self.excluded = excluded
+        self.matrix: ScoreMatrix = score_matrix(snapshot, exclude_datasets=excluded)
+
+    @cached_property
+    def edges(self) -> Edges:
+        return model_edges(self.matrix)
+
+    @cached_property
+    def partition(self) -> Partition:
+        return partition(self.matrix, self.edges, seed=self.seed)
+
+    @cached_property
+    def families(self) -> tuple[str | None, ...]:
+        models = self.snapshot.models
+        columns = (models[name].to_pylist() for name in ("id", "family", "architecture"))
+        known = {model: family or architecture for model, family, architecture in zip(*columns, strict=True)}
+        return tuple(known[model] for model in self.matrix.models)
+
+    def parameters(self, job: Job) -> dict[str, object]:
+        """What a run's node keeps of how it was asked for."""
+        said: dict[str, object] = {"exclude_datasets": self.excluded}
+        return said | {"seed": self.seed} if job == "communities" else said
+
+    def digest(self, job: Job) -> str:
+        """Returns the digest of all that decides a job's answer; what it does not depend on does not count."""
+        parts: list[object] = [_code_version(), job, self.parameters(job), self.matrix.models, self.matrix.datasets]
+        if job == "scores":
+            parts.append(self.matrix.metrics)
+        if job == "communities":
+            parts.append(self.families)
+        digest = hashlib.blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=16)
+        arrays = [self.matrix.scores, self.matrix.n, self.matrix.spread] if job == "scores" else [self.matrix.scores]
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def run_id(self, job: Job) -> str:
+        return f"{job.replace(' ', '-')}-{self.digest(job)[:12]}"
+
+
+# -- the jobs
+
+Done = tuple[Changes, tuple[str, ...]]
+
+
+def _scores(lease: Lease, inputs: _Inputs, run: str) -> Done:
+    matrix = inputs.matrix
+    wanted: dict[str, dict[str, tuple[Value, ...]]] = {}
+    rows, columns = np.nonzero(matrix.n)
+    n, scores = matrix.n[rows, columns].tolist(), _rounded(matrix.scores[rows, columns])
+    spread = [None if np.isnan(value) else value for value in _rounded(matrix.spread[rows, columns])]
+    for row, column, score, count, deviation in zip(rows.tolist(), columns.tolist(), scores, n, spread, strict=True):
+        values = (score, matrix.metrics[column], count, deviation)
+        wanted.setdefault(matrix.models[row], {})[matrix.datasets[column]] = values
+    notes = (f"{matrix.n_left_out:,} results of another metric or protocol left out",) if matrix.n_left_out else ()
+    return derived.update_edges(lease, derived.SCORED, wanted, run), notes
+
+
+def _dataset_similarity(lease: Lease, inputs: _Inputs, run: str) -> Done:
+    edges = dataset_edges(inputs.matrix)
+    wanted = _wanted(inputs.matrix.datasets, edges, 1 - edges.distance)
+    return derived.update_edges(lease, derived.SIMILAR_TO, wanted, run), ()
+
+
+def _similarity(lease: Lease, inputs: _Inputs, run: str) -> Done:
+    wanted = _wanted(inputs.matrix.models, inputs.edges, similarity(inputs.edges.distance))
+    return derived.update_edges(lease, derived.PERFORMS_LIKE, wanted, run), ()
+
+
+def _wanted(names: tuple[str, ...], edges: Edges, scores: Floats) -> Wanted:
+    wanted: dict[str, dict[str, tuple[Value, ...]]] = {}
+    columns = (edges.a.tolist(), edges.b.tolist(), _rounded(scores), edges.overlap.tolist())
+    for a, b, score, overlap in zip(*columns, strict=True):
+        wanted.setdefault(names[a], {})[names[b]] = (score, overlap)
+    return wanted
+
+
+def _communities(lease: Lease, inputs: _Inputs, run: str) -> Done:
+    found = describe(inputs.matrix, inputs.edges, inputs.partition.labels, inputs.families)
+    changes = derived.update_communities(lease, found, run)
+    return changes, _partition_notes(inputs.partition, len(found))
+
+
+def _partition_notes(found: Partition, n_communities: int) -> tuple[str, ...]:
+    if found.chosen is None:
+        return (f"{n_communities} communities",)
+    held_out = asdict(found.chosen.held_out)
+    return (
+        f"{n_communities} communities at resolution {found.chosen.resolution:g}",
+        "they explain {explained:.2f} of the variance on datasets held out ({shuffled:.2f} if shuffled)".format(
+            **held_out
+        ),
+        f"agreement between seeds {found.chosen.stability:.2f}",
+    )
+
+
+def _rounded(values: Floats) -> list[float]:
+    """Rounds, so that the last bits of another machine's arithmetic are no difference to be written."""
+    rounded: list[float] = np.round(values, _DECIMALS).tolist()
+    return rounded
+
+
+_WORK: dict[Job, Callable[[Lease, _Inputs, str], Done]] = {
+    "scores": _scores,
+    "dataset similarity": _dataset_similarity,
+    "similarity": _similarity,
+    "communities": _communities,
+}
+_EDGES: dict[Job, tuple[EdgeKind, ...]] = {
+    "scores": (derived.SCORED,),
+    "dataset similarity": (derived.SIMILAR_TO,),
+    "similarity": (derived.PERFORMS_LIKE,),
+    "communities": (derived.IN, derived.REPRESENTED_BY),
+}

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from scipy.stats import weightedtau
 
 from selection.recall import Evidence, FloatArray
+from selection.recall.evidence import BoolArray
 from selection.recall.posterior import Posterior, learn_posterior
 from selection.recall.ranking import bounded
 from selection.records import Candidate
@@ -132,18 +133,20 @@ def mean_z(scores: FloatArray) -> FloatArray:
     return np.where(count > 0, total / np.maximum(count, 1), 0.0)
 
 
-def quality(prediction: FloatArray, truth: FloatArray) -> dict[str, float]:
+def quality(prediction: FloatArray, truth: FloatArray, shown: BoolArray) -> dict[str, float]:
+    """Agreement over the models not shown; regret after trying those shown first, then the rest as predicted."""
     seen = ~np.isnan(truth)
-    p, y = prediction[seen], truth[seen]
-    order = np.argsort(-p, kind="stable")
-    best, middle = y.max(), np.median(y)
+    p, y = prediction[seen & ~shown], truth[seen & ~shown]
+    order = np.argsort(-np.where(shown, np.inf, prediction)[seen], kind="stable")
+    best, middle = truth[seen].max(), np.median(truth[seen])
     row = {"pearson": float(np.corrcoef(p, y)[0, 1]), "weighted_tau": float(weightedtau(p, y)[0])}
-    row |= {f"regret{k}": float((best - y[order[:k]].max()) / (best - middle)) for k in RANKS}
-    return row
+    return row | {
+        f"regret{k}": float((best - truth[seen][order[:k]].max()) / (best - middle)) for k in RANKS if k > shown.sum()
+    }
 
 
-def intervals(posterior: Posterior, truth: FloatArray, hidden: np.ndarray) -> dict[str, float]:
-    seen = ~np.isnan(truth) & hidden
+def intervals(posterior: Posterior, truth: FloatArray, shown: BoolArray) -> dict[str, float]:
+    seen = ~np.isnan(truth) & ~shown
     y = truth[seen]
     z = (y - np.nanmean(truth)) / np.nanstd(truth)
     width = 1.645 * posterior.calibration.z * posterior.prediction.sd[seen]
@@ -164,24 +167,25 @@ def backtest(task: Matrix, n_warm: int) -> Iterator[tuple[str, dict[str, float]]
         others = [e for e in range(len(task.datasets)) if e != d]
         scores, truth = task.scores[:, others], task.scores[:, d]
         history = mean_z(scores)
-        yield "history", quality(history, truth)
         measured = np.full(len(truth), np.nan)
         warm = np.argsort(-np.where(np.isnan(truth), -np.inf, history), kind="stable")[:n_warm]
         measured[warm] = truth[warm]
+        shown = ~np.isnan(measured)
+        yield "history", quality(history, truth, shown)
         sources = tuple(task.datasets[e] for e in others)
         for ranker in ("ours", "ours_proxies") if task.proxies else ("ours",):
-            shown = task.proxies if ranker == "ours_proxies" else {}
+            proxies = task.proxies if ranker == "ours_proxies" else {}
             evidence = Evidence(
                 task.candidates,
                 sources,
                 scores,
-                {name: values[:, d] for name, values in shown.items()},
-                {name: values[:, others] for name, values in shown.items()},
+                {name: values[:, d] for name, values in proxies.items()},
+                {name: values[:, others] for name, values in proxies.items()},
                 measured if n_warm else None,
                 target=target,
             )
             posterior = bounded(learn_posterior(evidence, 0.9), evidence)
-            row = quality(posterior.prediction.mean, truth) | intervals(posterior, truth, np.isnan(measured))
+            row = quality(posterior.prediction.mean, truth, shown) | intervals(posterior, truth, shown)
             yield ranker, row
 
 

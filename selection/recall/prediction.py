@@ -16,8 +16,8 @@ from selection.recall.stacking import Belief
 
 # Repeated fine-tunes of one model differ by .0055 (SD) where datasets spread by about .06.
 _REPEAT_SD = 0.1
-# Pseudo-datasets of independence in the models' shared residuals.
-_INDEPENDENCE = 5.0
+# Pseudo-datasets of independence in the models' shared residuals: fewer let chance agreement carry surprises along.
+_INDEPENDENCE = 20.0
 _SPREAD_GRID = np.exp(np.linspace(-1.5, 1.5, 13))
 
 

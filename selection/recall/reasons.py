@@ -44,24 +44,25 @@ def _proxy(index: int, name: str, evidence: Evidence, posterior: Posterior) -> s
         return None
     known = values[np.isfinite(values)]
     place = 1 + int((known > values[index]).sum())
-    return f"{name} {_ordinal(place)} of {len(known)} on your data{_weight(name, posterior)}"
+    return f"{name} {_ordinal(place)} of {len(known)} on your data{_weight(index, name, posterior)}"
 
 
-def _weight(name: str, posterior: Posterior) -> str:
+def _weight(index: int, name: str, posterior: Posterior) -> str:
     trust = posterior.trust
     if trust.with_history is None or trust.without is None:
         return ""
     if name not in trust.names:
         return " (not counted: no past to learn from)"
-    place = trust.names.index(name)
-    weight = max(float(trust.with_history.weights[place]), float(trust.without.weights[place]))
-    return "" if weight > 0 else " (not counted: it did not help on past datasets)"
+    place, share = trust.names.index(name), float(posterior.history.ability.trust[index])
+    weight = share * trust.with_history.weights[place] + (1 - share) * trust.without.weights[place]
+    return f" (weight {weight:.2f})" if weight > 0 else " (not counted: it did not help on past datasets)"
 
 
 def _metadata(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
     candidate, ability = evidence.candidates[index], posterior.history.ability
     lines = []
-    if candidate.family is not None:
+    counts = posterior.history.described or not ability.n_results[index]
+    if candidate.family is not None and counts:
         kin = posterior.history.metadata.family == posterior.history.metadata.family[index]
         relatives = int((ability.n_results[kin] > 0).sum()) - int(ability.n_results[index] > 0)
         if relatives:

@@ -71,7 +71,7 @@ def standardise_proxy(values: FloatArray) -> FloatArray:
     low, middle, high = np.percentile(known, [25, 50, 75])
     # An even half of the values may be tied: then the plain deviation has to do.
     spread = (high - low) / 1.349 or float(np.abs(known - middle).max())
-    if spread <= 1e-12 * max(1e-3, float(np.abs(known).max())):
+    if spread <= 1e-12 * max(1e-3, abs(low), abs(high)):
         return result
     clipped = np.clip((known - middle) / spread, -_CLIP, _CLIP)
     result[seen] = (clipped - clipped.mean()) / clipped.std()
@@ -84,6 +84,8 @@ def learn_trust(history: History, past_proxies: Mapping[str, FloatArray], names:
     A dataset counts where at least `MIN_MODELS` models have both a result and the proxy.
     """
     z = history.columns.z
+    if z.shape[1] < MIN_DATASETS:
+        return Trust(names, None, None, 0)
     past = {name: _past(past_proxies[name], z) for name in names if name in past_proxies}
     learnable = tuple(name for name, values in past.items() if _datasets(values).sum() >= MIN_DATASETS)
     if not learnable:

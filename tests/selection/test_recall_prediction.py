@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+
+from selection.recall import Evidence
+from selection.recall.ability import standardise
+from selection.recall.posterior import learn_posterior
+from selection.recall.prediction import Target, Unit, draw, learn_unit, predict, shared_residuals
+from selection.recall.stacking import Belief
+from selection.records import Candidate
+
+NAN = np.nan
+UNIT = Unit(offset=0.7, offset_variance=0.01, spread=0.1, spread_variance=0.0)
+
+
+def target(measured, loadings=None, unit=UNIT):
+    models = len(measured)
+    belief = Belief(np.linspace(-1, 1, models), np.full(models, 0.5))
+    return Target(belief, unit, np.zeros((models, 1)) if loadings is None else loadings, np.array(measured))
+
+
+def test_a_new_dataset_is_expected_to_be_like_the_others():
+    unit = learn_unit(standardise(np.array([[0.4, 0.6, 0.5], [0.6, 1.0, 0.5]])))
+    assert unit.offset == pytest.approx(0.65)
+    assert unit.spread == pytest.approx(0.15)
+    assert learn_unit(standardise(np.array([[0.5], [0.5]]))) is None
+
+
+def test_a_cold_score_is_offset_plus_spread_times_z_and_doubts_both():
+    prediction = predict(target([NAN, NAN, NAN]))
+    np.testing.assert_allclose(prediction.score, [0.6, 0.7, 0.8])
+    np.testing.assert_allclose(prediction.score_sd, np.sqrt(0.01 + 0.05**2))
+
+
+def test_a_measured_result_all_but_settles_its_own_model():
+    prediction = predict(target([NAN, NAN, 0.95]))
+    assert prediction.score[2] == pytest.approx(0.95, abs=0.005)
+    assert prediction.score_sd[2] < 0.011
+    assert prediction.sd[0] == pytest.approx(0.5)
+
+
+def test_a_measured_result_fixes_the_targets_level_for_all():
+    high, low = predict(target([NAN, 0.9, NAN])), predict(target([NAN, 0.5, NAN]))
+    assert high.score[0] > 0.7
+    assert low.score[0] < 0.5
+    assert high.score_sd[0] < predict(target([NAN, NAN, NAN])).score_sd[0]
+
+
+def test_a_surprise_is_shared_by_models_whose_residuals_went_together():
+    loadings = np.array([[0.9], [0.0], [0.9]])
+    known = Unit(0.7, 1e-8, 0.1, 0.0)
+    prediction = predict(target([NAN, NAN, 0.9], loadings, known))
+    assert prediction.mean[0] > -0.5
+    assert prediction.mean[1] == pytest.approx(0.0)
+    assert prediction.sd[0] < 0.4
+
+
+def test_shared_residuals_never_correlate_fully_and_missing_ones_not_at_all():
+    loadings = shared_residuals(np.array([[1.0, 1.0], [1.0, 1.0], [NAN, NAN]]))
+    shared = loadings @ loadings.T
+    assert shared[0, 1] == pytest.approx(2 / 22)
+    assert (shared[2] == 0).all()
+
+
+@pytest.mark.parametrize("measured", [[NAN, NAN, NAN], [NAN, 0.75, 0.9]])
+def test_draws_have_the_mean_and_spread_that_are_predicted(measured):
+    loadings = np.array([[0.6, 0.1], [0.0, 0.5], [0.6, 0.0]])
+    known = target(measured, loadings)
+    drawn = draw(known, 40_000, np.random.default_rng(0))
+    prediction = predict(known)
+    np.testing.assert_allclose(drawn.mean(axis=0), prediction.mean, atol=0.01)
+    np.testing.assert_allclose(drawn.std(axis=0), prediction.sd, rtol=0.02)
+
+
+def synthetic(seed, models=30, datasets=16):
+    rng = np.random.default_rng(seed)
+    ability = rng.normal(size=(models, 1))
+    residual = 0.7 * rng.standard_t(4, size=(models, datasets))
+    scores = 0.5 + rng.normal(0, 0.2, datasets) + rng.uniform(0.03, 0.1, datasets) * (ability + residual)
+    scores[rng.random(scores.shape) < 0.2] = NAN
+    return scores
+
+
+@pytest.mark.parametrize("n_warm", [0, 4])
+def test_intervals_cover_what_they_say_on_new_datasets(n_warm):
+    covered = []
+    for seed in range(40):
+        scores = synthetic(seed)
+        past, truth = scores[:, 1:], scores[:, 0]
+        measured = np.where(np.arange(len(truth)) < n_warm, truth, NAN)
+        names = tuple(Candidate(f"m{m}") for m in range(len(truth)))
+        posterior = learn_posterior(Evidence(names, tuple(map(str, range(15))), past, measured=measured), 0.9)
+        inside = (truth >= posterior.low) & (truth <= posterior.high)
+        covered.append(inside[~np.isnan(truth) & np.isnan(measured)].mean())
+    assert 0.85 <= np.mean(covered) <= 0.95
+
+
+def test_a_higher_level_gives_a_wider_interval():
+    scores = synthetic(0)
+    names = tuple(Candidate(f"m{m}") for m in range(30))
+    evidence = Evidence(names, tuple(map(str, range(16))), scores)
+    narrow, wide = learn_posterior(evidence, 0.6), learn_posterior(evidence, 0.95)
+    assert (wide.high - wide.low > narrow.high - narrow.low).all()

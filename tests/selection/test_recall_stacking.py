@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from selection.recall.ability import learn_history
+from selection.recall.stacking import (
+    PRIOR_CORRELATION,
+    Belief,
+    Trust,
+    apply_trust,
+    learn_trust,
+    standardise_proxy,
+)
+from selection.records import Candidate
+
+NAN = np.nan
+
+
+def zoo(models: int = 40, datasets: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, what is special about each pair, and a proxy that sees it through noise."""
+    rng = np.random.default_rng(seed)
+    special = rng.normal(size=(models, datasets))
+    scores = rng.normal(size=(models, 1)) + special
+    return scores, special, special + 0.5 * rng.normal(size=(models, datasets))
+
+
+def history(scores):
+    return learn_history(scores, tuple(Candidate(f"m{m}") for m in range(len(scores))))
+
+
+def test_a_proxy_is_standardised_over_the_models_it_was_computed_for():
+    values = standardise_proxy(np.array([1.0, NAN, 3.0, -np.inf]))
+    np.testing.assert_allclose(values, [-1, NAN, 1, NAN])
+
+
+def test_an_outlier_does_not_squeeze_the_others_together():
+    values = standardise_proxy(np.array([0.0, 1.0, 2.0, 3.0, -1e30]))
+    assert values[3] - values[0] > 1
+    assert np.isfinite(values).all()
+
+
+def test_a_proxy_with_one_value_or_one_level_tells_nothing():
+    assert np.isnan(standardise_proxy(np.array([1.0, NAN]))).all()
+    assert np.isnan(standardise_proxy(np.array([2.0, 2.0, 2.0]))).all()
+    assert np.isnan(standardise_proxy(np.array([NAN, NAN]))).all()
+
+
+def test_a_mostly_tied_proxy_still_tells_its_few_levels_apart():
+    values = standardise_proxy(np.array([0.0] * 9 + [1.0]))
+    assert values[9] > values[0]
+
+
+def test_a_helpful_proxy_earns_weight_and_a_random_one_next_to_none():
+    scores, _, proxy = zoo()
+    noise = np.random.default_rng(9).normal(size=scores.shape)
+    trust = learn_trust(history(scores), {"good": proxy, "random": noise}, ("good", "random"))
+    assert trust.learnt
+    assert trust.with_history.weights[0] > 0.3
+    assert trust.with_history.weights[1] < 0.03
+    assert trust.with_history.remaining < 0.7
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_proxies_alone_get_no_weight_or_next_to_none(seed):
+    scores, _, _ = zoo(seed=seed)
+    noise = np.random.default_rng(100 + seed).normal(size=scores.shape)
+    trust = learn_trust(history(scores), {"random": noise}, ("random",))
+    assert trust.with_history.weights[0] < 0.05
+
+
+def test_a_proxy_that_points_the_wrong_way_gets_no_weight():
+    scores, _, proxy = zoo()
+    assert learn_trust(history(scores), {"wrong": -proxy}, ("wrong",)).with_history.weights[0] == 0
+
+
+def test_a_proxy_that_repeats_history_adds_nothing_to_it_but_serves_models_without():
+    scores, _, _ = zoo(models=60, datasets=12)
+    ability = scores.mean(axis=1, keepdims=True)
+    repeats = np.repeat(ability, 12, axis=1) + 0.3 * np.random.default_rng(2).normal(size=scores.shape)
+    trust = learn_trust(history(scores), {"repeats": repeats}, ("repeats",))
+    assert trust.without.weights[0] > 0.3
+    assert trust.with_history.weights[0] < trust.without.weights[0]
+
+
+def test_units_and_sample_sizes_of_past_datasets_do_not_matter():
+    scores, _, proxy = zoo()
+    scaled = proxy * np.linspace(1, 50, proxy.shape[1]) + np.arange(proxy.shape[1]) * 7
+    plain = learn_trust(history(scores), {"p": proxy}, ("p",))
+    other = learn_trust(history(scores), {"p": scaled}, ("p",))
+    np.testing.assert_allclose(plain.with_history.weights, other.with_history.weights)
+
+
+def test_three_past_datasets_are_too_few_to_learn_from():
+    scores, _, proxy = zoo(datasets=3)
+    assert not learn_trust(history(scores), {"p": proxy}, ("p",)).learnt
+    scores, _, proxy = zoo(datasets=4)
+    assert learn_trust(history(scores), {"p": proxy}, ("p",)).learnt
+
+
+def test_an_untested_proxy_moves_the_unknown_model_more_than_the_known():
+    scores, _, _ = zoo(models=3, datasets=1)
+    ability = history(scores).ability
+    belief = Belief(np.zeros(3), np.array([1.0, 1.0, 0.3]))
+    untested = Trust(("p",), None, None, 0)
+    moved = apply_trust(belief, ability, np.array([[-1.2, 0.0, 1.2]]), untested, None)
+    assert moved.mean[0] == pytest.approx(-PRIOR_CORRELATION * np.sqrt(1.5), rel=0.05)
+    assert abs(moved.mean[2]) < abs(moved.mean[0]) / 3
+    assert moved.sd[0] == pytest.approx(np.sqrt(1 - PRIOR_CORRELATION**2))
+
+
+def test_a_model_without_proxies_is_neither_praised_nor_blamed():
+    scores, _, proxy = zoo()
+    past = history(scores)
+    trust = learn_trust(past, {"p": proxy}, ("p",))
+    belief = Belief(past.ability.mean, np.ones(40))
+    values = np.random.default_rng(1).normal(size=40)
+    values[:20] = NAN
+    moved = apply_trust(belief, past.ability, standardise_proxy(values)[None], trust, None)
+    np.testing.assert_array_equal(moved.mean[:20], belief.mean[:20])
+    np.testing.assert_array_equal(moved.sd[:20], belief.sd[:20])
+    assert (moved.sd[20:] < 1).all()
+
+
+def test_no_proxies_at_all_leave_the_belief_as_it_is():
+    scores, _, _ = zoo()
+    past = history(scores)
+    belief = Belief(past.ability.mean, np.ones(40))
+    moved = apply_trust(belief, past.ability, np.full((1, 40), NAN), Trust(("p",), None, None, 0), None)
+    np.testing.assert_array_equal(moved.mean, belief.mean)

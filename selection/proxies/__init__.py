@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from selection.errors import InputError
 from selection.proxies.hscore import hscore, regularized_hscore
-from selection.proxies.inputs import checked_source, softmax
+from selection.proxies.inputs import checked_features, checked_source, softmax
 from selection.proxies.knn import knn
 from selection.proxies.leep import leep
 from selection.proxies.logme import logme
@@ -62,9 +62,11 @@ def score_all(
     wanted = tuple(PROXIES) if names is None else tuple(names)
     for name in wanted:
         _check_name(name)
-    n_rows = len(np.asarray(features))
-    probabilities = None if source_logits is None else softmax(checked_source(source_logits, n_rows, "source_logits"))
-    moments = Moments(features, labels, source_probabilities=probabilities, reduce_to=reduce_to, seed=seed)
+    rows = checked_features(features)
+    probabilities = None
+    if source_logits is not None:
+        probabilities = softmax(checked_source(source_logits, len(rows), "source_logits"))
+    moments = Moments(rows, labels, source_probabilities=probabilities, reduce_to=reduce_to, seed=seed)
     return tuple(_scored(name, moments, sample_digest) for name in wanted)
 
 

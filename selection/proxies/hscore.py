@@ -24,7 +24,7 @@ def regularized_hscore(moments: Moments) -> float:
     a, variance = shrinkage(moments), float(moments.squared_norms.mean()) / moments.n_dims
     if variance == 0.0:
         return 0.0
-    if moments.n_dims > moments.n_rows or a == 0.0:
+    if moments.n_dims > moments.n_rows or a < 1e-10:  # so little shrinkage may leave the covariance singular
         return _shrunk_in_eigenbasis(moments, a, variance)
     covariance = moments.centered_gram * ((1 - a) / moments.n_rows)
     np.fill_diagonal(covariance, covariance.diagonal() + a * variance)

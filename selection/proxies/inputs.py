@@ -15,7 +15,7 @@ def checked_features(features: npt.ArrayLike) -> Floats:
     """Features as a finite (N, D) array of float32 or float64, N >= 2 and D >= 1.
 
     Raises:
-        InputError: another shape or kind, fewer than 2 rows, NaN or infinity.
+        InputError: another shape or kind, fewer than 2 rows, NaN or infinity, values beyond the range of float32.
     """
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "fiub":
@@ -24,13 +24,14 @@ def checked_features(features: npt.ArrayLike) -> Floats:
         raise InputError(f"features: got shape {array.shape}, wanted at least 2 rows and 1 dimension; add samples")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
-    bad = int(array.shape[0] - np.isfinite(array.sum(axis=1)).sum())
-    if bad and not np.isfinite(array).all():
-        rows = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    rows = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(rows):
         raise InputError(
             f"features: got NaN or infinity in {len(rows)} of {len(array)} rows (first: row {rows[0]}), "
             "wanted finite numbers; drop those rows or extract them again in float32"
         )
+    if array.dtype == np.float64 and np.abs(array).max() > np.finfo(np.float32).max:
+        raise InputError("features: got values beyond 3e38, wanted what float32 can hold; scale the features")
     return array
 
 
@@ -86,7 +87,6 @@ def checked_probabilities(source: npt.ArrayLike, n_rows: int) -> Floats:
 
 def softmax(logits: Floats) -> Floats:
     """Row-wise softmax of (N, Cs) logits, in their own precision."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    np.exp(shifted, out=shifted)
-    shifted /= shifted.sum(axis=1, keepdims=True)
-    return shifted
+    powers: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers

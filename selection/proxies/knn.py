@@ -20,9 +20,9 @@ def knn(moments: Moments) -> float:
     """
     if not moments.squared_norms.any():
         raise InputError("got the same features in every row, wanted rows that differ to find neighbours by")
-    features = moments.features.astype(np.float32)
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    rows = np.divide(features, norms, out=np.zeros_like(features), where=norms > 0)
+    features = moments.features
+    norms = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
+    rows = (features / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)
     k, hits = min(NEIGHBOURS, moments.n_rows - 1), 0
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK] @ rows.T

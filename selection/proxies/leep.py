@@ -27,8 +27,8 @@ def empirical_log_likelihood(moments: Moments, theta: Floats) -> float:
     """
     rows = [np.flatnonzero(moments.labels == label) for label in range(len(moments.counts))]
     parts = [theta[index] for index in rows]
-    joint = np.stack([part.sum(axis=0) for part in parts])
+    joint = np.stack([part.sum(axis=0, dtype=np.float64) for part in parts])
     total = joint.sum(axis=0)
-    given = np.divide(joint, total, out=np.zeros_like(joint), where=total > 0)
+    given = np.divide(joint, total, out=np.zeros_like(joint), where=total > 0).astype(theta.dtype)
     summed = sum(float(np.log(part @ given[label]).sum(dtype=np.float64)) for label, part in enumerate(parts))
     return summed / moments.n_rows

@@ -53,10 +53,19 @@ def gram_eigh(gram: Matrix) -> tuple[Matrix, Matrix]:
     return values, vectors
 
 
+def centred(features: Floats) -> Matrix:
+    """Features less their column means, float64; a column that never changes becomes exactly zero."""
+    rows: Matrix = features - features.mean(axis=0, dtype=np.float64)
+    suspects = np.flatnonzero(features[0] == features[-1])
+    rows[:, suspects[(features[:, suspects] == features[0, suspects]).all(axis=0)]] = 0.0
+    return rows
+
+
 def principal_scores(centered: Matrix, n_dims: int) -> Matrix:
     """The first `n_dims` principal components of centred rows, each with variance 1; fewer where the rank is less.
 
-    Shapes: (N, D) -> (N, q), q = min(n_dims, rank). Components come largest first, their signs are arbitrary.
+    Shapes: (N, D) -> (N, q), q = min(n_dims, rank). Components come largest first; each is signed so that its entry of
+    largest magnitude is positive, as PARC's program got it from scikit-learn: correlations of rows depend on the signs.
     """
     n_rows, n_features = centered.shape
     dual = n_features > n_rows
@@ -66,7 +75,8 @@ def principal_scores(centered: Matrix, n_dims: int) -> Matrix:
     values, vectors = scipy.linalg.eigh(gram, subset_by_index=(first, size - 1), overwrite_a=True, check_finite=False)
     keep = np.flatnonzero(values > rank_cut(values, n_rows, n_features))[::-1]
     left = vectors[:, keep] if dual else centered @ vectors[:, keep] / np.sqrt(values[keep])
-    scores: Matrix = left * np.sqrt(n_rows)
+    peaks = left[np.abs(left).argmax(axis=0), np.arange(len(keep))]
+    scores: Matrix = left * (np.sign(peaks) * np.sqrt(n_rows))
     return scores
 
 
@@ -131,7 +141,7 @@ class Moments:
         """
         if self.reduce_to is None:
             return self.raw
-        scores = principal_scores(self.raw - self.raw.mean(axis=0, dtype=np.float64), self.reduce_to)
+        scores = principal_scores(centred(self.raw), self.reduce_to)
         if scores.shape[1] == 0:
             raise InputError("features: got the same row every time, wanted rows that differ to reduce them")
         return scores
@@ -143,8 +153,8 @@ class Moments:
 
     @cached_property
     def centered(self) -> Matrix:
-        """F - mu (N, D), float64."""
-        return np.asarray(self.features - self.mean, dtype=np.float64)
+        """F - mu (N, D), float64; exactly zero where a feature is constant."""
+        return centred(self.features)
 
     @cached_property
     def centered_gram(self) -> Matrix:

@@ -7,4 +7,3 @@ CREATE CONSTRAINT community_id IF NOT EXISTS FOR (n:Community) REQUIRE n.id IS U
 CREATE CONSTRAINT run_id IF NOT EXISTS FOR (n:Run) REQUIRE n.id IS UNIQUE;
 CREATE INDEX run_kind IF NOT EXISTS FOR (n:Run) ON (n.kind);
 CREATE INDEX measured_id IF NOT EXISTS FOR ()-[r:MEASURED]-() ON (r.id);
-MERGE (g:Graph {id: 'zoo'}) ON CREATE SET g.version = 0;

@@ -1,4 +1,4 @@
-"""Stores for the tests: one embedded engine and one real Neo4j for a whole session, emptied after each test that used them.
+"""Stores for the tests: one embedded engine and one real Neo4j a session, emptied after each test that used them.
 
 - `store`: an open `Connection`; the test runs once on the embedded store and once on Neo4j.
 - `zoo_address`: the same two, as an `Address` to open oneself (`where`, `user`, `password`).
@@ -124,8 +124,8 @@ def emptied(session: tuple[Address, Connection]) -> Iterator[tuple[Address, Conn
     """Hand out the session's store, and delete what the test wrote."""
     yield session
     connection = session[1]
-    connection._run_alone(WIPE)
-    connection._run_alone(RESET)
+    connection.run_alone(WIPE)
+    connection.run_alone(RESET)
 
 
 @pytest.fixture

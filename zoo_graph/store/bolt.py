@@ -18,6 +18,8 @@ from zoo_graph.store.rows import Row, Rows
 T = TypeVar("T")
 SCALARS = frozenset({str, int, float, bool, type(None)})
 CONNECT_SECONDS = 5.0
+ACQUIRE_SECONDS = 10.0  # the driver waits as long for the first answer of what it has connected to
+IDLE_SECONDS = 30.0  # a connection unused for longer is tried before it is used: the server may have restarted
 RETRY_SECONDS = 30.0  # conflicts between writers, a cluster's change of leader
 RECONNECT_SECONDS = 5.0  # nobody answers
 FIRST_PAUSE_SECONDS = 0.01
@@ -38,8 +40,9 @@ class Bolt:
             endpoint.uri,
             auth=auth,
             connection_timeout=CONNECT_SECONDS,
-            connection_acquisition_timeout=60.0,
+            connection_acquisition_timeout=ACQUIRE_SECONDS,
             notifications_min_severity="OFF",
+            liveness_check_timeout=IDLE_SECONDS,
             user_agent="zoo-graph",
         )
         self._bookmarks = neo4j.GraphDatabase.bookmark_manager()
@@ -102,8 +105,8 @@ class Statements:
 def retried(once: Callable[[], T]) -> T:
     """Return `once()`, tried again where the driver says that this helps, for half a minute at most.
 
-    Pauses double from 10 ms to 1 s, each shortened by chance, so that two writers do not meet again. A constraint broken is tried again
-    twice: the embedded engine answers so to the later of two writers that make the same key at the same moment.
+    Pauses double from 10 ms to 1 s, each shortened by chance, so that two writers do not meet again. A constraint
+    broken is tried again twice: so the embedded engine answers the later of two writers that make the same key.
     """
     start = time.monotonic()
     chance = random.Random()
@@ -138,8 +141,9 @@ def plain_row(record: neo4j.Record, zone: datetime.tzinfo | None) -> Row:
 def plain(value: Any, zone: datetime.tzinfo | None) -> Any:
     """Return the driver's value as plain Python.
 
-    A node becomes its properties plus `_labels`, a relationship its properties plus `_type`, a path the list of both in their order.
-    Times become `datetime`'s (microseconds), durations ISO 8601 text. A date-time without a zone gets `zone`.
+    A node becomes its properties plus `_labels`, a relationship its properties plus `_type`, a path the list of both
+    in their order. Times become `datetime`'s (microseconds), durations ISO 8601 text, points their coordinates.
+    A date-time without a zone gets `zone`.
     """
     if type(value) in SCALARS:
         return value

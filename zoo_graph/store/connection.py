@@ -3,8 +3,8 @@
 The contract, which tests/zoo_graph/store/test_contract.py holds both stores to:
 
 - A connection may be used by several threads, and closed by one of them when the others are done.
-- `write` is one transaction: all of it is in when the call returns, none of it when it raises. It raises the graph's version first, which
-  makes writers take turns: what a writer reads inside `write` is not changed by another before it commits.
+- `write` is one transaction: all of it is in when the call returns, none of it when it raises. It raises the graph's
+  version first, which makes writers take turns: what a writer reads inside `write` no other changes before it commits.
 - `read` sees everything that a `write` returned from before, whoever wrote it.
 - `query` runs what a user typed: it cannot write, and it ends in its time.
 - Values are plain Python (see `bolt.plain`); date-times carry their zone.
@@ -32,6 +32,7 @@ T = TypeVar("T")
 SERVER_URI = re.compile(r"^(bolt|neo4j)(\+s|\+ssc)?://.")
 ANY_URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 OVERTIME_SECONDS = 1.0  # how much longer than its limit a query may take to be stopped by the store itself
+LEFT_BEHIND = 4  # statements the embedded engine goes on with until its own limit, as it cannot be told to stop
 
 RAISE_VERSION = "MATCH (g:Graph {id: 'zoo'}) SET g.version = g.version + 1 RETURN g.version AS version"
 READ_VERSION = "MATCH (g:Graph {id: 'zoo'}) RETURN g.version AS version"
@@ -53,8 +54,9 @@ class Connection:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._opened: dict[str | None, tuple[Endpoint, "Bolt"]] = {}
+        self._opened: dict[str | None, tuple[Endpoint, Bolt]] = {}
         self._opening = threading.Lock()
+        self._left_behind: list[threading.Thread] = []
 
     @property
     def uri(self) -> str:
@@ -80,10 +82,11 @@ class Connection:
         return self._transact(lambda transaction: transaction.run(query, parameters), "READ")
 
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """Raise the graph's version and do `work` in the same transaction, tried again on conflicts: so `work` may run twice.
+        """Raise the graph's version and do `work` in one transaction; on conflicts again, so `work` may run twice.
 
         Raises:
-            StoreError: the store failed, nothing answers, or other writers left no turn. What `work` raises passes through.
+            StoreError: the store failed, nothing answers, or other writers left no turn.
+            Exception: whatever else `work` raises; nothing is written then.
         """
 
         def versioned(transaction: "Statements") -> T:
@@ -93,6 +96,17 @@ class Connection:
 
         with self._turn():
             return self._transact(versioned, "WRITE")
+
+    def run_alone(self, query: str) -> None:
+        """Run a statement that takes a transaction of its own, such as a change of schema; the version stays.
+
+        Raises:
+            StoreError: the store failed, or nothing answers.
+        """
+        from zoo_graph.store.bolt import retried
+
+        with self._translating():
+            retried(lambda: self._bolt(self._source.endpoint()).run(query))
 
     def query(
         self, cypher: str, parameters: Mapping[str, object], *, seconds: float = 10, max_rows: int | None = None
@@ -138,13 +152,6 @@ class Connection:
         with self._translating():
             return retried(lambda: self._bolt(self._source.endpoint()).transact(work, access))
 
-    def _run_alone(self, query: str) -> None:
-        """Run a change of schema, which takes a transaction of its own."""
-        from zoo_graph.store.bolt import retried
-
-        with self._translating():
-            retried(lambda: self._bolt(self._source.endpoint()).run(query))
-
     def _check(self) -> None:
         with self._translating():
             self._bolt(self._source.endpoint()).check()
@@ -170,7 +177,10 @@ class Connection:
                 return bolt
             if bolt is not None:
                 bolt.close()
-            fresh = Bolt(endpoint, datetime.UTC if self.embedded else None)
+            try:
+                fresh = Bolt(endpoint, datetime.UTC if self.embedded else None)
+            except ValueError as error:
+                raise InputError(f"got the address {self.uri!r} ({error}); wanted one like bolt://host:7687") from error
             self._opened[endpoint.user] = (endpoint, fresh)
             return fresh
 
@@ -193,6 +203,12 @@ class Connection:
 
     def _within(self, seconds: float, run: Callable[[], Rows]) -> Rows:
         """Return `run()`, or leave it behind where the store does not keep the time itself."""
+        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+        if len(self._left_behind) >= LEFT_BEHIND:
+            raise QueryLimitError(
+                f"{LEFT_BEHIND} statements that took too long are still running out in the store; wanted fewer: "
+                "wait a minute, then run this again"
+            )
         outcome: list[Rows | BaseException] = []
 
         def keep() -> None:
@@ -205,8 +221,10 @@ class Connection:
         thread.start()
         thread.join(seconds + OVERTIME_SECONDS)
         if not outcome:
+            self._left_behind.append(thread)
             raise QueryLimitError(
-                f"the statement took longer than its {seconds:g} s: start from fewer nodes, add a LIMIT, or allow it more seconds"
+                f"the statement took longer than its {seconds:g} s: "
+                "start from fewer nodes, add a LIMIT, or allow it more seconds"
             )
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
@@ -223,7 +241,7 @@ def open_store(
 ) -> Connection:
     """Return a connection to the zoo in a folder, or on a server at bolt:// or neo4j://, with its schema up to date.
 
-    `create` makes the folder's zoo where there is none. `engine` holds for an embedded store whose engine is not running yet.
+    `create` makes the folder's zoo where there is none. `engine` holds where an embedded one does not run yet.
 
     Raises:
         InputError: no zoo there, or an address of another kind.

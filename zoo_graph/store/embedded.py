@@ -122,12 +122,27 @@ class EmbeddedStore:
     def _start(self) -> int:
         try:
             with locks.held(self._root / "start.lock", seconds=2 * START_SECONDS):
-                return self._running_port() or self._launch()
+                return self._port_of_starting() or self._launch()
         except TimeoutError:
             raise StoreUnavailableError(
                 f"another program has been starting the engine of {self.folder} for {2 * START_SECONDS:g} s: "
                 "end that program, then run this again"
             ) from None
+
+    def _port_of_starting(self) -> int | None:
+        """Wait for a child whose starter was killed, or for one that is ending."""
+        deadline = time.monotonic() + START_SECONDS
+        while locks.is_held(self._root / "server.lock"):
+            port = self._running_port()
+            if port is not None:
+                return port
+            if time.monotonic() > deadline:
+                raise StoreUnavailableError(
+                    f"the engine of {self.folder} lives but has not answered for {START_SECONDS:g} s: "
+                    f"see {self._root / 'log'}, end that process, then run this again"
+                )
+            time.sleep(locks.POLL_SECONDS)
+        return None
 
     def _launch(self) -> int:
         """Start the child; a port that was taken meanwhile is drawn anew."""

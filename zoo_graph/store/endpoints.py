@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# The embedded engine binds a time limit to a user, so a user's query runs as the read-only user with the next larger limit.
+# The embedded engine ties a time limit to a login: a user's query runs as the read-only login with the next larger one.
 READER_SECONDS = (1, 2, 5, 10, 30, 60)
 
 

@@ -27,7 +27,7 @@ class Statement(Enum):
 
 def _unavailable(uri: str, got: str) -> ZooError:
     return StoreUnavailableError(
-        f"nothing answers at {uri} any more or yet (got: {got}): start the server, or check the address, and run this again"
+        f"nothing answers at {uri} (got: {got}): start the server, or correct the address, and run this again"
     )
 
 

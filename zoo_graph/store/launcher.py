@@ -1,10 +1,10 @@
 """The child process of an embedded store: hosts the engine, serves Bolt on loopback, ends when its last user has gone.
 
-Run as `python -I launcher.py` with one line of JSON on standard input; answers with one line of JSON on standard output:
+Run as `python -I launcher.py` with one line of JSON on standard input; answers with one line on standard output:
 `{"pid": ..., "bolt_port": ...}` or `{"error": text, "kind": "locked" | "port" | "missing" | "start"}`.
 
-It stands alone (standard library and the engine's wheel), so it starts fast and knows nothing of the package around it. It forks
-once, so that it is nobody's child: a user who ends, or is killed, takes nothing along and leaves no zombie.
+It stands alone (standard library and the engine's wheel), so it starts fast and knows nothing of the package around it.
+It forks once, so that it is nobody's child: a user who ends, or is killed, takes nothing along and leaves no zombie.
 """
 
 import base64
@@ -197,7 +197,7 @@ def _command(http_port: int, password: str, text: str) -> None:
 
 
 def _wait_for_end(path: Path, grace_seconds: float, ending: list[int]) -> int:
-    """Return once asked to end, or once nobody has used the store for the grace; keeps new users out by the lock returned.
+    """Return when asked to end, or when nobody has used the store for the grace; the lock returned keeps new users out.
 
     A user holds the lock shared; so it can be had exclusively only when there is none.
     """

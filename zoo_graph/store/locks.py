@@ -1,4 +1,4 @@
-"""File locks (flock) of an embedded store: the kernel drops them with the process that held them, also after kill -9."""
+"""File locks (flock): the kernel drops them with the process that held them, also after kill -9."""
 
 import contextlib
 import os

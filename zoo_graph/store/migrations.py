@@ -1,9 +1,9 @@
-"""The schema's numbered files, applied in order and recorded in the graph as `(:Migration {id, name, applied, digest})`.
+"""The schema's numbered files, applied in order and recorded in the graph as `(:Migration)` nodes.
 
-A file `schema/NNN_name.cypher` holds statements that end with `;` at the end of a line; a line that starts with `//` is a comment.
-Changes of schema (CREATE or DROP of a constraint or an index) come first, each in a transaction of its own, and each does nothing when repeated
-(IF NOT EXISTS, IF EXISTS); what changes data comes after them, in one transaction together with the file's record. So two programs that open a
-store at once, or one that is killed half-way, leave it as one would have.
+A file `schema/NNN_name.cypher` holds statements that end with `;` at a line's end; a line that starts with `//` is a
+comment. Changes of schema (CREATE or DROP of a constraint or an index) run first, each in a transaction of its own, and
+do nothing when repeated (IF NOT EXISTS, IF EXISTS); what changes data follows in one transaction together with the
+file's record. So two programs that open a store at once, or one killed half-way, leave it as one would have.
 """
 
 import datetime
@@ -14,18 +14,15 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo_graph.errors import StoreError
-from zoo_graph.store.connection import Connection
-
-if TYPE_CHECKING:
-    from zoo_graph.store.bolt import Statements
+from zoo_graph.store.connection import Connection, Transaction
 
 FILE_NAME = re.compile(r"^(\d{3})_([a-z0-9_]+)\.cypher$")
 SCHEMA_CHANGE = re.compile(r"(CREATE|DROP)\s+(CONSTRAINT|INDEX|RANGE\s+INDEX|POINT\s+INDEX)\b", re.IGNORECASE)
 READ_APPLIED = "MATCH (m:Migration) RETURN m.id AS id, m.name AS name, m.digest AS digest ORDER BY id"
 IS_APPLIED = "MATCH (m:Migration {id: $id}) RETURN m.id AS id"
+MAKE_GRAPH = "MERGE (g:Graph {id: 'zoo'}) ON CREATE SET g.version = 0"  # what every write raises, this one's too
 RECORD = "CREATE (:Migration {id: $id, name: $name, digest: $digest, applied: $applied})"
 
 
@@ -107,20 +104,19 @@ def _check_known(uri: str, applied: dict[int, str], wanted: Iterable[Migration])
 
 
 def _apply(connection: Connection, migration: Migration) -> None:
-    """Apply one file; the record is written by one program only, whoever is first."""
+    """Apply one file; where two programs do so at once, the second finds the record and does nothing."""
     for statement in migration.statements:
         if SCHEMA_CHANGE.match(statement):
-            connection._run_alone(statement)
+            connection.run_alone(statement)
+    connection.run_alone(MAKE_GRAPH)
 
-    def change(transaction: "Statements") -> None:
-        if transaction.run(IS_APPLIED, {"id": migration.id}):
+    def change(transaction: Transaction) -> None:
+        if transaction.run(IS_APPLIED, id=migration.id):
             return
         for statement in migration.statements:
             if not SCHEMA_CHANGE.match(statement):
-                transaction.run(statement, {})
+                transaction.run(statement)
         applied = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        record = {"id": migration.id, "name": migration.name, "digest": migration.digest, "applied": applied}
-        transaction.run(RECORD, record)
+        transaction.run(RECORD, id=migration.id, name=migration.name, digest=migration.digest, applied=applied)
 
-    with connection._turn():
-        connection._transact(change, "WRITE")
+    connection.write(change)

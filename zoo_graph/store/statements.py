@@ -1,7 +1,7 @@
 """Which Cypher a user may send: one reading statement. Knows tokens, no grammar and no store.
 
-The stores refuse writes themselves (a read-only user, a READ transaction); this check is for what they let through: files and addresses read
-by LOAD CSV, SHOW and TERMINATE, procedures that act on the server.
+The stores refuse writes themselves (a read-only login, a READ transaction); this check is for what they let through:
+files and addresses read by LOAD CSV, SHOW and TERMINATE, procedures that act on the server.
 """
 
 import re
@@ -12,16 +12,18 @@ from zoo_graph.errors import QueryRefusedError
 
 OPENING_WORDS = frozenset({"MATCH", "OPTIONAL", "UNWIND", "WITH", "RETURN", "CALL", "EXPLAIN", "PROFILE"})
 # Words that start a clause no reading statement has.
-REFUSED_WORDS = frozenset(
-    """ALTER CREATE DEALLOCATE DELETE DENY DETACH DROP DRYRUN ENABLE FOREACH GRANT INSERT LOAD MERGE NODETACH REALLOCATE
-    REMOVE RENAME REVOKE SET SHOW SHOWPLAN TERMINATE TRANSACTIONS USE""".split()
-)
-ALLOWED_PROCEDURES = frozenset(
-    """db.labels db.propertykeys db.relationshiptypes db.schema.nodetypeproperties db.schema.reltypeproperties
-    db.schema.visualization""".split()
-)
+REFUSED_WORDS = frozenset({
+    "ALTER", "CREATE", "DEALLOCATE", "DELETE", "DENY", "DETACH", "DROP", "ENABLE", "FOREACH", "GRANT", "INSERT", "LOAD",
+    "MERGE", "NODETACH", "REALLOCATE", "REMOVE", "RENAME", "REVOKE", "SET", "SHOW", "TERMINATE", "TRANSACTIONS", "USE",
+})  # fmt: skip
+ALLOWED_PROCEDURES = frozenset({
+    "db.labels", "db.propertykeys", "db.relationshiptypes",
+    "db.schema.nodetypeproperties", "db.schema.reltypeproperties", "db.schema.visualization",
+})  # fmt: skip
 # First parts of the dotted names of built-in functions.
-ALLOWED_NAMESPACES = frozenset("date datetime duration localdatetime localtime math point text time vector".split())
+ALLOWED_NAMESPACES = frozenset({
+    "date", "datetime", "duration", "localdatetime", "localtime", "math", "point", "text", "time", "vector",
+})  # fmt: skip
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n\r]*|/\*.*?(?:\*/|\Z))
     |(?P<string>'(?:\\.|[^'\\])*(?:'|\Z)|"(?:\\.|[^"\\])*(?:"|\Z))

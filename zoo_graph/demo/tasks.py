@@ -84,7 +84,7 @@ SOURCES: tuple[Source, ...] = (
     Source("reuters-r8", "reuters", _ORANGE, texts.reuters_r8, 8, "en", _OPEN, "the topic of a news wire"),
     Source("reuters-r52", "reuters", _ORANGE, texts.reuters_r52, 52, "en", _OPEN, "the topic of a news wire, finer"),
     Source("election-tweets", "tweets", _ORANGE, texts.election_tweets, 2, "en", _OPEN, "whose account a tweet is of"),
-    Source("friends-speaker", "friends", _ORANGE, texts.friends_lines, 6, "en", _OPEN, "who of six says a line"),
+    Source("friends-speaker", "friends", _ORANGE, texts.friends_lines, 6, "en", _OPEN, "who of six says this"),
     Source("slovene-topic", "slovene", _ORANGE, texts.slovene_topics, 4, "sl", _OPEN, "the news section of a comment"),
     Source("slovene-sentiment", "slovene", _ORANGE, texts.slovene_sentiment, 3, "sl", _OPEN, "a comment's sentiment"),
     Source("book-passages", "books", _ORANGE, texts.book_passages, 2, "en", _OPEN, "for children or adults"),

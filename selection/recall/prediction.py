@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import norm, t
 
-from selection.recall.ability import Columns
+from selection.recall.columns import Columns
 from selection.recall.evidence import FloatArray, IntArray
 from selection.recall.stacking import Belief
 

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from selection.recall.ability import Ability, History
+from selection.recall.ability import Ability
 from selection.recall.evidence import BoolArray, FloatArray
+from selection.recall.history import History
 
 MIN_DATASETS = 4
 MIN_MODELS = 5
@@ -132,7 +133,7 @@ def _learn(proxies: FloatArray, z: FloatArray, beliefs: list[FloatArray]) -> Reg
         return Regime(nothing, 0.0, 1.0, {})
     weights = _solve(gram.sum(axis=0), pull.sum(axis=0), _RIDGES[best])
     left_out = dict(zip(indices, trials[best], strict=True))
-    return Regime(weights[:-1], float(weights[-1]), float(1 - gain / energy.mean()), left_out)
+    return Regime(weights[:-1], float(weights[-1]), max(0.05, float(1 - gain / energy.mean())), left_out)
 
 
 def _design(proxies: FloatArray, belief: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -111,7 +111,6 @@ def test_an_empty_zoo_is_ranked_by_proxies_with_wide_intervals_and_says_so():
     assert result.picks[0].metric == "z of accuracy"
     assert result.picks[0].high - result.picks[0].low > 2 * NormalDist().inv_cdf(0.95) * 0.9
     assert result.picks[0].reasons[:2] == ("no results on other datasets yet", "knn 1st of 2 on your data")
-    assert {pick.tie for pick in result.picks} == {1, 2} or {pick.tie for pick in result.picks} == {1}
     assert result.notes[0].startswith("the zoo has no usable results")
     assert any("too little past to learn from" in note for note in result.notes)
 
@@ -220,10 +219,10 @@ def test_nothing_left_is_an_empty_answer_that_says_why():
 
 
 def test_equal_models_are_tied_smaller_first():
-    scores = np.array([[0.5, 0.6, 0.5], [0.5, 0.6, 0.5], [0.1, 0.2, 0.1]])
+    scores = np.tile([[0.5], [0.5], [0.1]], 8)
     candidates = (Candidate("big", n_parameters=200), Candidate("light", n_parameters=199), Candidate("bad"))
-    result = recall(Evidence(candidates, ("x", "y", "z"), scores), 3)
-    assert names(result)[:2] == ["light", "big"] or result.picks[0].score > result.picks[1].score
+    result = recall(Evidence(candidates, tuple("stuvwxyz"), scores), 3)
+    assert names(result) == ["light", "big", "bad"]
     assert result.picks[0].tie == result.picks[1].tie == 1
     assert result.picks[2].tie == 2
 

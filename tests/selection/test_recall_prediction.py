@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from selection.recall import Evidence
-from selection.recall.ability import standardise
+from selection.recall.columns import standardise
 from selection.recall.posterior import learn_posterior
 from selection.recall.prediction import Target, Unit, draw, learn_unit, predict, shared_residuals
 from selection.recall.stacking import Belief

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from selection.recall.ability import learn_history
+from selection.recall.history import learn_history
 from selection.recall.stacking import (
     PRIOR_CORRELATION,
     Belief,

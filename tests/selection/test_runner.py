@@ -6,12 +6,15 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from selection import race
 from selection.errors import InputError, TrialError
@@ -102,7 +105,7 @@ def test_a_candidate_that_fails_is_ranked_last_with_its_reason(tmp_path: Path) -
     assert outcome.best.candidate.model == "b"
     last = outcome.standings[-1]
     assert (last.candidate.model, last.dropped, last.place) == ("a", "failed", 3)
-    assert last.reason == "a: recorded to fail at step 30"
+    assert last.reason == "recorded to fail at step 30"
 
 
 def test_a_score_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
@@ -225,6 +228,54 @@ def test_a_worker_that_is_killed_fails_its_candidate_alone(tmp_path: Path) -> No
     outcome = select("beans", planned(runs), Faulty(runs), tmp_path, workers=2)
     assert [one.candidate.model for one in outcome.standings] == ["a", "b", "dies"]
     assert "killed by signal 9" in (outcome.standings[2].reason or "")
+
+
+class Crash(Exception):
+    """Stands for the power going out."""
+
+
+def test_stopped_after_any_event_it_goes_on_to_the_same_outcome(tmp_path: Path) -> None:
+    runs = {"a": rising(0.9, fails_at=100), "b": rising(0.8), "c": rising(0.7), "d": rising(math.nan), "e": rising(0.6)}
+    told: list[Event] = []
+    whole = select("beans", planned(runs), SimulatedTrainer(runs), tmp_path / "whole", track=told.append)
+    for n in range(len(told)):
+        left = iter(range(n))
+
+        def stop(event: Event, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise Crash
+
+        folder = tmp_path / str(n)
+        with pytest.raises(Crash):
+            select("beans", planned(runs), SimulatedTrainer(runs), folder, track=stop)
+        resumed = select("beans", planned(runs), SimulatedTrainer(runs), folder)
+        assert repr(replace(resumed, checkpoint=None)) == repr(replace(whole, checkpoint=None))  # repr: nan
+        assert pieces(folder) == pieces(tmp_path / "whole")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ends=st.lists(
+        st.tuples(st.sampled_from([0.3, 0.5, 0.7, math.nan]), st.sampled_from([None, 1, 30, 100])), min_size=1
+    ),
+    probes=st.lists(st.sampled_from([None, 0.1, 0.2]), min_size=50, max_size=50),
+)
+def test_whatever_fails_everyone_has_one_place_and_failures_come_last(
+    ends: list[tuple[float, int | None]], probes: list[float | None]
+) -> None:
+    runs = {f"m{index:02}": rising(final, fails_at=fails_at) for index, (final, fails_at) in enumerate(ends)}
+    scores = dict(zip(runs, probes, strict=False))
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            outcome = select("beans", planned(runs), SimulatedTrainer(runs), Path(name), probe_scores=scores)
+        except TrialError:
+            assert all(fails_at is not None or math.isnan(final) for final, fails_at in ends)
+            return
+    assert sorted(one.candidate.model for one in outcome.standings) == sorted(runs)
+    failed = [one.dropped == "failed" for one in outcome.standings]
+    assert failed == sorted(failed)
+    assert not failed[0]
+    assert outcome.best.progress.step == 100
 
 
 RACER = """

@@ -301,7 +301,8 @@ EXPORT_ALIASES = {
     for label in ("Model", "Dataset")
 }
 EXPORT_LINEAGE = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[r:DERIVED_FROM]->(b:Model) RETURN collect([id, b.id, r.kind]) AS rows"
+    "UNWIND $models AS id MATCH (:Model {id: id})-[r:DERIVED_FROM]->(b:Model) "
+    "RETURN collect([id, b.id, r.kind]) AS rows"
 )
 EXPORT_PRETRAINED = (
     "UNWIND $models AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) RETURN collect([id, d.id]) AS rows"

@@ -1,0 +1,81 @@
+"""Takes a run's contribution back out: what only that run vouches for goes, what others share stays."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from zoo_graph import queries
+from zoo_graph.errors import UnknownNameError
+from zoo_graph.ingest.counts import Counts, Tally
+from zoo_graph.ingest.edges import EDGE_KINDS
+from zoo_graph.store.connection import Connection, Transaction
+
+EDGES_AT_ONCE = 4000
+NODES_AT_ONCE = 500
+T = TypeVar("T")
+
+
+def forget(connection: Connection, run_id: str, *, track: Callable[[int, int | None], None] | None = None) -> Counts:
+    """Removes what only this run brought, and returns how much: `new` counts what is gone, `already` what others share.
+
+    Properties that the run told of a shared model stay. In small transactions; killed in the middle, the same call
+    continues, and importing the file again restores it.
+
+    Raises:
+        UnknownNameError: there is no such run.
+        StoreError: the store failed; what is gone is gone.
+    """
+    if not connection.read(queries.INGEST_RUN, id=run_id):
+        raise UnknownNameError("run", run_id, connection.read(queries.INGEST_RUNS)[0]["ids"])
+    connection.write(lambda transaction: transaction.run(queries.FORGET_STARTED, id=run_id))
+    models = connection.read(queries.FORGET_NODES["Model"], run=run_id)[0]["ids"]
+    gone: dict[str, Tally] = {}
+    for kind, name in zip(EDGE_KINDS, ("results", "proxies", "lineage", "pretraining"), strict=True):
+        deleted = _repeat(connection, queries.FORGET_EDGES[kind], models, run_id)
+        shared = _repeat(connection, queries.FORGET_EDGE_RUNS[kind], models, run_id)
+        gone[name] = Tally(deleted, shared)
+        if track is not None:
+            track(sum(tally.total for tally in gone.values()), None)
+    for label, name in (("Alias", "aliases"), ("Dataset", "datasets"), ("Model", "models")):
+        gone[name] = _forget_nodes(connection, label, run_id)
+    connection.write(lambda transaction: transaction.run(queries.FORGET_RUN, id=run_id))
+    return Counts.of(gone)
+
+
+def _repeat(connection: Connection, statement: str, models: Sequence[str], run_id: str) -> int:
+    """Runs a limited statement over all models until it finds nothing more; returns how many it found."""
+    total = 0
+    for some in _pieces(models, NODES_AT_ONCE):
+        while True:
+            done = _write_count(connection, statement, models=some, run=run_id, limit=EDGES_AT_ONCE)
+            total += done
+            if done < EDGES_AT_ONCE:
+                break
+    return total
+
+
+def _forget_nodes(connection: Connection, label: str, run_id: str) -> Tally:
+    # Models go last: they are how a continued call finds the relationships that are left.
+    ids = connection.read(queries.FORGET_NODES[label], run=run_id)[0]["ids"]
+    removed = 0
+    for some in _pieces(ids, NODES_AT_ONCE):
+
+        def work(transaction: Transaction, some: Sequence[str] = some) -> int:
+            transaction.run(queries.FORGET_NODE_RUNS[label], ids=some, run=run_id)
+            return int(transaction.run(queries.FORGET_LONE_NODES[label], ids=some)[0]["n"])
+
+        removed += connection.write(work)
+    return Tally(removed, len(ids) - removed)
+
+
+def _write_count(connection: Connection, statement: str, **parameters: object) -> int:
+    def work(transaction: Transaction) -> int:
+        rows = transaction.run(statement, **parameters)
+        return int(rows[0]["n"]) if rows else 0
+
+    return connection.write(work)
+
+
+def _pieces(items: Sequence[T], size: int) -> list[list[T]]:
+    source = iter(items)
+    return list(iter(lambda: list(islice(source, size)), []))

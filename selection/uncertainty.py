@@ -1,0 +1,53 @@
+"""How far a score on n rows can be trusted, and which candidates cannot be told apart by it."""
+
+import math
+
+from selection.race import score_at
+from selection.records import Outcome, Standing
+
+Z90 = 1.6449  # two-sided 90 % of the normal distribution
+
+
+def standard_error(metric: str, score: float, n: int | None) -> float | None:
+    """Standard error of a score over n rows; None where it is not known (another metric than accuracy, n unknown).
+
+    Binomial, with two hits and two misses added, so that a score of 1 does not claim certainty (Agresti and Coull
+    1998, The American Statistician 52, section 3).
+    """
+    if metric != "accuracy" or not n or math.isnan(score):
+        return None
+    share = (score * n + 2) / (n + 4)
+    return math.sqrt(share * (1 - share) / (n + 4))
+
+
+def interval(metric: str, score: float, n: int | None) -> tuple[float, float] | None:
+    """Wilson's 90 % interval of a score over n rows (1927, JASA 22); None where `standard_error` is None."""
+    if standard_error(metric, score, n) is None or not n:
+        return None
+    middle = (score + Z90**2 / (2 * n)) / (1 + Z90**2 / n)
+    half = Z90 / (1 + Z90**2 / n) * math.sqrt(max(0.0, score * (1 - score)) / n + Z90**2 / (4 * n**2))
+    return middle - half, middle + half
+
+
+def gap(outcome: Outcome, standing: Standing) -> float | None:
+    """How far below the winner, at the last evaluation both have (negative: above); None where they have none."""
+    winner = outcome.best.progress
+    shared = set(winner.curve_steps) & set(standing.progress.curve_steps)
+    if not shared:
+        return None
+    difference = score_at(winner, max(shared)) - score_at(standing.progress, max(shared))
+    return None if math.isnan(difference) else difference
+
+
+def is_tied(outcome: Outcome, standing: Standing) -> bool:
+    """Whether the validation rows cannot tell this candidate from the winner, where the two last compare.
+
+    True where the gap is under 1.64 standard errors of a difference. Both were scored on the same rows, which makes
+    the true error smaller: so this calls too many tied rather than too few. False where the error is not known, and
+    for the winner and failures.
+    """
+    distance = gap(outcome, standing)
+    if standing.place == 1 or standing.dropped == "failed" or distance is None:
+        return False
+    error = standard_error(outcome.metric, standing.progress.score, outcome.n_validation)
+    return error is not None and distance < Z90 * math.sqrt(2) * error

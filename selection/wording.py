@@ -1,0 +1,37 @@
+"""Numbers as people read them."""
+
+import math
+
+
+def number(score: float | None) -> str:
+    """A score with three decimals; a dash where there is none.
+
+    >>> number(0.84159), number(float("nan"))
+    ('0.842', '–')
+    """
+    return "–" if score is None or math.isnan(score) else f"{score:.3f}"
+
+
+def plus_minus(score: float | None, error: float | None) -> str:
+    """A score with its standard error, where that is known.
+
+    >>> plus_minus(0.84159, 0.0258)
+    '0.842 ± 0.026'
+    """
+    return number(score) if error is None else f"{number(score)} ± {error:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two units that matter.
+
+    >>> duration(0.25), duration(42), duration(200), duration(7300)
+    ('0.2 s', '42 s', '3 min 20 s', '2 h 2 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds else "0 s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

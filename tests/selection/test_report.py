@@ -1,0 +1,216 @@
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from selection import report
+from selection.errors import InputError
+from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Trained
+from selection.records import Candidate, Outcome, Pick, Plan, Recipe
+from selection.runner import select
+from selection.schedule import plan
+from selection.simulated import Recorded, SimulatedTrainer
+
+EVIL = "<script>alert('$x_1$')</script>&\"org\""
+
+
+class Reader(HTMLParser):
+    """Collects a page's text, tags and attributes, and checks that every tag is closed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def rising(final: float, fails_at: int | None = None) -> Recorded:
+    return Recorded((10, 100), (final - 0.2, final), test=final, fails_at=fails_at)
+
+
+def planned(names: list[str]) -> Plan:
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    return plan([Candidate(name) for name in names], recipe, seconds_per_step=lambda one: 2.0)
+
+
+def outcome_of(runs: dict[str, Recorded], folder: Path) -> Outcome:
+    trainer = SimulatedTrainer(runs)
+    probes = {name: run.test for name, run in runs.items()}
+    return select("beans", planned(list(runs)), trainer, folder, probe_scores=probes, n_validation=400, n_test=900)
+
+
+@pytest.fixture
+def outcome(tmp_path: Path) -> Outcome:
+    runs = {
+        "org/best": rising(0.9),
+        "org/near": rising(0.89),
+        EVIL: rising(0.7),
+        "org/broken": rising(0.8, fails_at=20),
+    }
+    return outcome_of({**runs, "org/weak": rising(0.4)}, tmp_path / "race")
+
+
+def test_the_page_answers_first_and_shows_error_and_checkpoint(outcome: Outcome, tmp_path: Path) -> None:
+    page = Reader(report.write(outcome, tmp_path / "out"))
+    text = page.text
+    assert page.open == []
+    assert text.index("Which of 5 candidates should be fine-tuned on beans?") < text.index("org/best") + 200
+    assert "0.900 ± 0.010" in text  # sqrt(.9 * .1 / 900)
+    assert "900 test rows" in text
+    assert str(outcome.checkpoint) in text
+    assert "tied with org/near" in text
+
+
+def test_the_page_says_who_left_when_and_why(outcome: Outcome, tmp_path: Path) -> None:
+    text = Reader(report.write(outcome, tmp_path / "out")).text
+    assert "left at the probe org/weak place 5 of 5 at the probe; 4 went on" in text
+    assert "failed in rung 1 org/broken recorded to fail at step 20" in text
+    assert "left at step 50 org/near place 2 of 2 at step 50; 1 went on" in text
+
+
+def test_the_page_loads_nothing_and_runs_nothing(outcome: Outcome, tmp_path: Path) -> None:
+    path = report.write(outcome, tmp_path / "out")
+    page = Reader(path)
+    assert "script" not in page.tags
+    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    links = [value for name, value in page.attributes if name in {"href", "src", "xlink:href"}]
+    assert all(link.startswith("#") for link in links)
+    assert re.findall(r"url\((?!#)", path.read_text(encoding="utf-8")) == []
+    assert EVIL in page.text
+
+
+def test_the_race_is_a_png_too(outcome: Outcome, tmp_path: Path) -> None:
+    report.write(outcome, tmp_path / "out")
+    assert (tmp_path / "out" / "race.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["race.png", "report.html"]
+
+
+def test_the_cost_stands_beside_brute_force_and_one_full_run(outcome: Outcome, tmp_path: Path) -> None:
+    text = Reader(report.write(outcome, tmp_path / "out")).text
+    trained = sum(one.progress.step for one in outcome.standings)
+    assert f"this race {trained} " in text
+    assert "one full run, the least possible 100 1 min 40 s the winner's" in text
+    assert "brute force: every candidate to the end 500 8 min 20 s estimated" in text
+
+
+def test_one_candidate_has_a_page_without_rivals(tmp_path: Path) -> None:
+    text = Reader(report.write(outcome_of({"org/only": rising(0.8)}, tmp_path / "race"), tmp_path / "out")).text
+    assert "How well does the one candidate do on beans?" in text
+    assert "there was no other candidate" in text
+    assert "Who left" not in text
+
+
+def test_many_candidates_are_all_in_the_table(tmp_path: Path) -> None:
+    runs = {f"org/m{index:02}": rising(0.5 + index / 100) for index in range(30)}
+    text = Reader(report.write(outcome_of(runs, tmp_path / "race"), tmp_path / "out")).text
+    assert all(name in text for name in runs)
+
+
+def test_regret_is_in_points_against_brute_forces_choice_and_the_oracle(outcome: Outcome, tmp_path: Path) -> None:
+    verify = {"org/best": 0.90, "org/near": 0.91, EVIL: 0.7}
+    truth = {"org/best": 0.850, "org/near": 0.862, EVIL: 0.881}
+    text = Reader(report.write(outcome, tmp_path / "out", verify=verify, truth=truth)).text
+    assert "this race's winner 0.850" in text
+    assert "brute force's choice, org/near 0.862 1.2" in text
+    assert f"the best there was, {EVIL} 0.881 3.1" in text
+
+
+def test_a_truth_without_the_winner_is_refused(outcome: Outcome, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"without org/best, wanted one for the winner"):
+        report.write(outcome, tmp_path / "out", truth={"org/near": 0.5})
+
+
+def test_what_recall_said_is_shown_with_its_reasons_and_notes(outcome: Outcome, tmp_path: Path) -> None:
+    pick = Pick(1, Candidate("org/best"), 0.8, 0.7, 0.9, "accuracy", 1, ("best <mean> of 9 datasets",))
+    text = Reader(report.write(outcome, tmp_path / "out", picks=[pick], recall_notes=["a tiny zoo"])).text
+    assert "1 org/best 0.800 [0.700, 0.900] 1 best <mean> of 9 datasets" in text
+    assert "a tiny zoo" in text
+
+
+def test_a_metric_without_known_error_says_so(outcome: Outcome, tmp_path: Path) -> None:
+    recipe = replace(outcome.plan.trials[0].recipe, metric="macro_f1")
+    trials = tuple(replace(trial, recipe=recipe) for trial in outcome.plan.trials)
+    other = replace(outcome, metric="macro_f1", plan=replace(outcome.plan, trials=trials))
+    text = Reader(report.write(other, tmp_path / "out")).text
+    assert "±" not in text
+    assert "no standard error is shown for the test score: only accuracy has one here" in text
+
+
+def test_drawing_touches_no_global_state(outcome: Outcome, tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    report.write(outcome, tmp_path / "out")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_terminal_shows_answer_ranking_and_cost(outcome: Outcome) -> None:
+    lines = report.lines(outcome)
+    assert lines[0] == "best        org/best"
+    assert lines[1] == "test        accuracy 0.900 ± 0.010 on 900 test rows, measured once"
+    assert re.fullmatch(r"1  org/best +0\.900 \[0\.87\d, 0\.92\d\] +100 +won", lines[5])
+    assert re.search(r"0\.010 tied +left at step 50", lines[6])
+    assert lines[9].endswith("recorded to fail at step 20")
+    assert any("brute force's 500" in line for line in lines)
+
+
+def test_the_plan_reads_as_rungs_and_seconds() -> None:
+    lines = report.plan_lines(planned([f"m{index}" for index in range(8)]))
+    assert lines[0].startswith("8 candidates, fine-tuning all weights for up to 100 steps")
+    assert [line.split() for line in lines[2:4]] == [
+        ["0", "8", "probe", "4", "0", "s"],
+        ["1", "4", "step", "25", "2", "3", "min", "20", "s"],
+    ]
+    assert lines[-1] == (
+        "200 steps of brute force's 800 (25%): 6 min 40 s expected, 6 min 40 s at worst; brute force 26 min 40 s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Probed({"a": 0.5, "b": None}), "1 of 2 candidates have a probe score"),
+        (Failed(1, "a", "gated"), "rung 1: a failed: gated"),
+        (Decided(1, ("a",), ("b", "c")), "rung 1 of 2: 1 go on, 2 dropped"),
+        (Revived(2, ("b",)), "back in the race: b"),
+        (CutOff(2, 60.0), "the clock ended the race after 1 min 0 s"),
+        (Finished("a"), "winner a: saved"),
+    ],
+)
+def test_every_event_has_a_line(event: Event, said: str) -> None:
+    assert said in report.event_line(event, planned(["a", "b"]))
+
+
+def test_a_trained_event_shows_score_and_step(tmp_path: Path) -> None:
+    told: list[Event] = []
+    runs = {"a": rising(0.8)}
+    select("beans", planned(["a"]), SimulatedTrainer(runs), tmp_path, track=told.append)
+    trained = next(event for event in told if isinstance(event, Trained))
+    assert report.event_line(trained, planned(["a"])) == "rung 1: a 0.800 at step 100"
+    assert not math.isnan(trained.progress.score)

@@ -169,7 +169,9 @@ def _apply(race: Race, event: Event) -> None:
             race.notes.append(f"all of rung {rung} failed; back in the race: {', '.join(models)}")
         case CutOff(rung, seconds):
             race.cut_off = event
-            race.notes.append(f"the clock ended the race in rung {rung}, after {seconds:.0f} s: no longer repeatable")
+            race.notes.append(
+                f"the clock ended the race in rung {rung}, after {seconds:.0f} s: a rerun may end otherwise"
+            )
         case Tested():
             race.tested = event
         case Finished():
@@ -177,10 +179,11 @@ def _apply(race: Race, event: Event) -> None:
 
 
 def standings(race: Race) -> tuple[Standing, ...]:
-    """Every candidate's end, best first: the winner, who raced last, who was dropped (latest first), who failed."""
+    """Every candidate's end, best first: the winner, who raced last, dropped, failed (latest first)."""
     finalists = race.finalists()
     winner = [race.tested.model] if race.tested else finalists[:1]
-    others = [*finalists, *race.ranking(race.alive()), *race.reserves(), *race.failed]
+    failed = sorted(race.failed, key=lambda model: -race.failed[model].rung)
+    others = [*finalists, *race.ranking(race.alive()), *race.reserves(), *failed]
     order = list(dict.fromkeys([*winner, *others]))
     order.sort(key=lambda model: model in race.failed)
     return tuple(_standing(race, place, model) for place, model in enumerate(order, 1))

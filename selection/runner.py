@@ -153,7 +153,7 @@ def _next(run: _Run, race: Race, probe_scores: Mapping[str, float | None]) -> No
     """Does the next thing that the standing of the race asks for."""
     is_last = race.rung == len(race.plan.rungs) - 1
     if race.probes is None:
-        run.record(Probed({model: probe_scores.get(model) for model in race.active}))
+        run.record(Probed({model: _known(probe_scores.get(model)) for model in race.active}))
     elif race.rung == 0:
         _decide(run, race, probe_survivors(race.active, race.current.n_survivors, race.probes))
     elif race.waiting():
@@ -165,6 +165,11 @@ def _next(run: _Run, race: Race, probe_scores: Mapping[str, float | None]) -> No
         _decide(run, race, race.ranking(race.alive())[: race.current.n_survivors])
     else:
         _revive(run, race)
+
+
+def _known(probe: float | None) -> float | None:
+    """A nan probe is no probe."""
+    return None if probe is None or math.isnan(probe) else probe
 
 
 def _decide(run: _Run, race: Race, survivors: tuple[str, ...]) -> None:
@@ -233,20 +238,22 @@ def _hopeless(race: Race) -> str:
 
 
 def _finish(run: _Run, race: Race) -> None:
-    """Tests and saves the winner; one that cannot be tested or saved has failed, and the next is tried."""
+    """Tests the winner, or saves it once tested; one that cannot be has failed, and the next is tried."""
     winner = race.tested.model if race.tested else race.finalists()[0]
     trial = race.trial(winner)
     own = trial_folder(run.folder, trial)
+    event: Event
     try:
         if race.tested is None:
-            run.record(Tested(winner, _test_score(run.trainer, trial, own)))
-        _save(run.trainer, trial, own, run.folder / "best")
+            event = Tested(winner, _test_score(run.trainer, trial, own))
+        else:
+            _save(run.trainer, trial, own, run.folder / "best")
+            event = Finished(winner)
     except OSError:  # a full disk is no candidate's fault, and can be mended before going on
         raise
     except Exception as error:
-        run.record(Failed(race.rung, winner, _reason(error)))
-    else:
-        run.record(Finished(winner))
+        event = Failed(race.rung, winner, _reason(error))
+    run.record(event)
 
 
 def _test_score(trainer: Trainer, trial: Trial, folder: Path) -> float:

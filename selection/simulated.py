@@ -57,7 +57,7 @@ class SimulatedTrainer:
             log.write(f"{start} {until_step}\n")
         time.sleep(self.pause_seconds * (until_step - start))
         if run.fails_at is not None and until_step >= run.fails_at:
-            raise TrialError(f"{trial.candidate.model}: recorded to fail at step {run.fails_at}")
+            raise TrialError(f"recorded to fail at step {run.fails_at}")
         steps = tuple(step for step in trial.eval_steps if step <= until_step)
         seconds = run.seconds_per_step * until_step
         progress = Progress(until_step, steps, tuple(run.score(step) for step in steps), seconds, seconds)

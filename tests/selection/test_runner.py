@@ -230,7 +230,7 @@ def test_a_worker_that_is_killed_fails_its_candidate_alone(tmp_path: Path) -> No
     assert "killed by signal 9" in (outcome.standings[2].reason or "")
 
 
-class Crash(Exception):
+class PowerOutError(Exception):
     """Stands for the power going out."""
 
 
@@ -243,10 +243,10 @@ def test_stopped_after_any_event_it_goes_on_to_the_same_outcome(tmp_path: Path) 
 
         def stop(event: Event, left: Iterator[int] = left) -> None:
             if next(left, None) is None:
-                raise Crash
+                raise PowerOutError
 
         folder = tmp_path / str(n)
-        with pytest.raises(Crash):
+        with pytest.raises(PowerOutError):
             select("beans", planned(runs), SimulatedTrainer(runs), folder, track=stop)
         resumed = select("beans", planned(runs), SimulatedTrainer(runs), folder)
         assert repr(replace(resumed, checkpoint=None)) == repr(replace(whole, checkpoint=None))  # repr: nan

@@ -1,0 +1,66 @@
+import os
+import signal
+import time
+
+import pytest
+
+from selection.errors import TrialError
+from selection.executors.local import LocalExecutor
+
+
+def halved(item: int) -> float:
+    """4 crashes on purpose, 5 dies, the others answer."""
+    if item == 4:
+        raise TrialError("four is unlucky")
+    if item == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == 6:
+        raise KeyError(item)
+    return item / 2
+
+
+def whose(item: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def outcomes(workers: int, items: list[int]) -> dict[int, str]:
+    with LocalExecutor(halved, workers) as executor:
+        return {item: str(result) for item, result in executor.run(items)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_failure_leaves_the_others_alone(workers: int) -> None:
+    said = outcomes(workers, [1, 4, 2, 6, 3])
+    assert said == {1: "0.5", 2: "1.0", 3: "1.5", 4: "four is unlucky", 6: said[6]}
+    assert "6" in said[6]
+
+
+def test_a_worker_that_dies_fails_its_item_and_is_replaced() -> None:
+    said = outcomes(2, [5, 1, 2, 3])
+    assert said == {1: "0.5", 2: "1.0", 3: "1.5", 5: said[5]}
+    assert "killed by signal 9" in said[5]
+
+
+def test_one_worker_works_here_and_in_order() -> None:
+    with LocalExecutor(whose, 1) as executor:
+        assert list(executor.run([3, 1, 2])) == [(3, os.getpid()), (1, os.getpid()), (2, os.getpid())]
+
+
+def test_workers_outlive_a_batch_and_end_with_the_executor() -> None:
+    with LocalExecutor(whose, 2) as executor:
+        first = {result for _, result in executor.run([1, 2, 3, 4])}
+        second = {result for _, result in executor.run([5, 6, 7, 8])}
+    assert len(first) == 2
+    assert second == first
+    for pid in first:
+        assert isinstance(pid, int)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nothing_starts_once_told_to_stop_and_what_runs_is_brought_home(workers: int) -> None:
+    begun = iter([False, False])
+    with LocalExecutor(halved, workers) as executor:
+        assert sorted(item for item, _ in executor.run([1, 2, 3], lambda: next(begun, True))) == [1, 2]

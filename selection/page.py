@@ -247,7 +247,7 @@ def _departures(outcome: Outcome) -> str:
         _row(
             "td",
             [how_it_ended(one), escape(one.candidate.model), escape(one.reason or "")],
-            "tmp",
+            "tmp" if one.dropped == "failed" else "tmt",
             "failed" if one.dropped == "failed" else "",
         )
         for one in gone

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from scipy.stats import weightedtau
 
 from selection.recall import Evidence, FloatArray
+from selection.recall.columns import standardise
 from selection.recall.evidence import BoolArray
 from selection.recall.posterior import Posterior, learn_posterior
 from selection.recall.ranking import bounded
@@ -128,7 +129,7 @@ def open_clip(path: Path) -> Matrix:
 
 
 def mean_z(scores: FloatArray) -> FloatArray:
-    z = (scores - np.nanmean(scores, axis=0)) / np.nanstd(scores, axis=0)
+    z = standardise(scores).z
     total, count = np.nansum(z, axis=1), (~np.isnan(z)).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), 0.0)
 
@@ -161,11 +162,13 @@ def intervals(posterior: Posterior, truth: FloatArray, shown: BoolArray) -> dict
     }
 
 
-def backtest(task: Matrix, n_warm: int) -> Iterator[tuple[str, dict[str, float]]]:
+def backtest(task: Matrix, n_warm: int, hidden: float) -> Iterator[tuple[str, dict[str, float]]]:
+    generator = np.random.default_rng(0)
     for target in task.targets:
         d = task.datasets.index(target)
         others = [e for e in range(len(task.datasets)) if e != d]
-        scores, truth = task.scores[:, others], task.scores[:, d]
+        truth = task.scores[:, d]
+        scores = np.where(generator.random((len(truth), len(others))) < hidden, np.nan, task.scores[:, others])
         history = mean_z(scores)
         measured = np.full(len(truth), np.nan)
         warm = np.argsort(-np.where(np.isnan(truth), -np.inf, history), kind="stable")[:n_warm]
@@ -212,12 +215,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--warm", type=int, default=0, help="results of history's best n are shown")
+    parser.add_argument("--hide", type=float, default=0.0, help="share of the sources' results hidden at random")
     arguments = parser.parse_args()
     start = time.perf_counter()
     rows = [
-        (task.name, ranker, row) for task in matrices(arguments.data) for ranker, row in backtest(task, arguments.warm)
+        (task.name, ranker, row)
+        for task in matrices(arguments.data)
+        for ranker, row in backtest(task, arguments.warm, arguments.hide)
     ]
-    found = records(rows, "warm" if arguments.warm else "cold")
+    kind = ("warm" if arguments.warm else "cold") + (f"_hidden{100 * arguments.hide:.0f}" if arguments.hide else "")
+    found = records(rows, kind)
     show(found)
     print(f"{len(rows)} rankings in {time.perf_counter() - start:.1f} s")
     if arguments.json:

@@ -8,7 +8,7 @@ from selection.errors import InputError
 from selection.recall.constraints import Admission, Constraints, admit
 from selection.recall.evidence import Evidence, FloatArray
 from selection.recall.posterior import Posterior, learn_posterior
-from selection.recall.reasons import groups_of, notes_of, reasons_of
+from selection.recall.reasons import groups_of, notes_of, reasons_of, said
 from selection.records import Pick, Recall
 
 # Candidates that win against each other with a probability between 1 - this and this are tied.
@@ -56,7 +56,7 @@ def recall(
     picks, chance = _pick(evidence, posterior, admission, k, seed)
     notes.extend(notes_of(evidence, posterior))
     if len(picks) < len(admission.kept):
-        notes.append(f"the picks hold the best of {len(admission.kept)} models with probability {chance:.2f}")
+        notes.append(f"the picks hold the best of {len(admission.kept)} models with probability {said(chance)}")
     return Recall(picks, admission.excluded, tuple(notes))
 
 

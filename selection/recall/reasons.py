@@ -14,7 +14,7 @@ def reasons_of(index: int, evidence: Evidence, posterior: Posterior, chance: flo
     lines = _measured(index, evidence) + _history(index, evidence, posterior)
     lines += [line for name in sorted(evidence.proxies) if (line := _proxy(index, name, evidence, posterior))]
     lines += _metadata(index, evidence, posterior)
-    return (*lines, f"best of all admitted models with probability {chance:.2f}")
+    return (*lines, f"best of all admitted models with probability {said(chance)}")
 
 
 def _measured(index: int, evidence: Evidence) -> list[str]:
@@ -119,6 +119,11 @@ def _proxy_notes(evidence: Evidence, posterior: Posterior) -> list[str]:
 
 def _any_history(posterior: Posterior) -> bool:
     return bool(posterior.history.columns.usable.any())
+
+
+def said(probability: float) -> str:
+    """A simulated probability in two digits, never as certainty."""
+    return "over 0.99" if probability > 0.99 else "under 0.01" if probability < 0.01 else f"{probability:.2f}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -56,6 +56,7 @@ class Connection:
         self._source = source
         self._opened: dict[str | None, tuple[Endpoint, Bolt]] = {}
         self._opening = threading.Lock()
+        self._closed = False
         self._left_behind: list[threading.Thread] = []
 
     @property
@@ -130,6 +131,7 @@ class Connection:
     def close(self) -> None:
         """Close everything; an embedded engine ends some seconds after its last connection."""
         with self._opening:
+            self._closed = True
             for _, bolt in self._opened.values():
                 bolt.close()
             self._opened.clear()
@@ -172,6 +174,8 @@ class Connection:
         from zoo_graph.store.bolt import Bolt
 
         with self._opening:
+            if self._closed:
+                raise StoreUnavailableError(f"this connection to {self.uri} is closed: open the zoo again")
             known, bolt = self._opened.get(endpoint.user, (None, None))
             if bolt is not None and known == endpoint:
                 return bolt

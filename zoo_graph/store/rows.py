@@ -9,9 +9,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows(Sequence[Row]):
-    """The rows of a user's statement, with its columns (also where there is no row).
+    """The rows of a user's statement with its columns; `cut` tells that there were more rows than were asked for.
 
-    `cut` tells that there were more rows than were asked for.
+    Where there is no row, a server still names the columns; the embedded engine does not, and `columns` is empty.
     """
 
     columns: tuple[str, ...]

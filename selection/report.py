@@ -56,7 +56,10 @@ def lines(outcome: Outcome) -> list[str]:
     text += _aligned(table, left={1, 5})
     trained, brute = page.trained_steps(outcome), page.brute_force_steps(outcome)
     cost = f"{trained} steps ({trained / brute:.0%} of brute force's {brute}), {duration(outcome.seconds)}"
-    return [*text, "", f"cost        {cost}", *(f"note        {note}" for note in page.notes(outcome))]
+    failures = [
+        f"failed      {one.candidate.model}: {one.reason}" for one in outcome.standings if one.dropped == "failed"
+    ]
+    return [*text, "", *failures, f"cost        {cost}", *(f"note        {note}" for note in page.notes(outcome))]
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -125,7 +128,7 @@ def _row(outcome: Outcome, index: int) -> list[str]:
     distance = gap(outcome, one)
     is_compared = one.place > 1 and one.dropped != "failed" and distance is not None
     below = number(distance) + (" tied" if is_tied(outcome, one) else "") if is_compared else ""
-    ended = one.reason if one.dropped == "failed" and one.reason else chart.how_it_ended(one)
+    ended = chart.how_it_ended(one)
     return [
         str(one.place),
         one.candidate.model,

@@ -176,7 +176,8 @@ def test_the_terminal_shows_answer_ranking_and_cost(outcome: Outcome) -> None:
     assert lines[1] == "test        accuracy 0.900 ± 0.010 on 900 test rows, measured once"
     assert re.fullmatch(r"1  org/best +0\.900 \[0\.87\d, 0\.92\d\] +100 +won", lines[5])
     assert re.search(r"0\.010 tied +left at step 50", lines[6])
-    assert lines[9].endswith("recorded to fail at step 20")
+    assert next(line for line in lines if line.startswith("5  org/broken")).endswith("failed in rung 1")
+    assert "failed      org/broken: recorded to fail at step 20" in lines
     assert any("brute force's 500" in line for line in lines)
 
 

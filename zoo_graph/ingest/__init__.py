@@ -1,7 +1,22 @@
 """Brings records into the graph, and takes a run's contribution back out."""
 
 from zoo_graph.ingest.counts import Counts, Tally
+from zoo_graph.ingest.file import import_file, import_folder
 from zoo_graph.ingest.forgetting import forget
+from zoo_graph.ingest.measured import record_measurements, record_outcome
+from zoo_graph.ingest.report import ImportReport, RejectedGroup
 from zoo_graph.ingest.session import Track, ingest
 
-__all__ = ["Counts", "Tally", "Track", "forget", "ingest"]
+__all__ = [
+    "Counts",
+    "ImportReport",
+    "RejectedGroup",
+    "Tally",
+    "Track",
+    "forget",
+    "import_file",
+    "import_folder",
+    "ingest",
+    "record_measurements",
+    "record_outcome",
+]

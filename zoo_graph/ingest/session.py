@@ -3,10 +3,12 @@
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from importlib import metadata
 from itertools import islice
 
 from zoo_graph import queries
+from zoo_graph.errors import StoreError
 from zoo_graph.ingest.counts import Counts, Tally
 from zoo_graph.ingest.edges import LABELS, Label
 from zoo_graph.ingest.plan import Known, Plan, apply, learn, plan_batch
@@ -42,6 +44,12 @@ class Session:
             plan, self._known = self._connection.write(lambda transaction: self._apply(transaction, records, plan))
             learn(self._known, plan)
             self.wrote = True
+        self.counts += plan.counts() + self._nodes(plan)
+
+    def preview(self, records: Sequence[Record]) -> None:
+        """Counts what these records would change, as if those before were in; writes nothing."""
+        plan = plan_batch(self._connection.read, records, self._run.id, self._known)
+        learn(self._known, plan)
         self.counts += plan.counts() + self._nodes(plan)
 
     def _apply(self, transaction: Transaction, records: Sequence[Record], plan: Plan) -> tuple[Plan, Known]:
@@ -86,6 +94,18 @@ def ingest(connection: Connection, records: Iterable[Record], run: Run, *, track
         raise
     if not done or session.wrote:
         end_run(connection, run, session.counts.totals_json(), "done")
+    return session.counts
+
+
+def preview(connection: Connection, records: Iterable[Record], run: Run) -> Counts:
+    """Returns what `ingest` would bring, without writing anything.
+
+    Raises:
+        StoreError: the store failed.
+    """
+    session = Session(connection, run)
+    for batch in _batches(records):
+        session.preview(batch)
     return session.counts
 
 
@@ -149,9 +169,5 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _try_to_say_failed(connection: Connection, run: Run, counts: Counts) -> None:
-    from contextlib import suppress
-
-    from zoo_graph.errors import StoreError
-
     with suppress(StoreError):  # the failure under way is the one to report
         end_run(connection, run, counts.totals_json(), "failed")

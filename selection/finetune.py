@@ -36,6 +36,7 @@ from selection.records import Progress, Recipe, Trial
 # Batches of one epoch are cut from blocks of this many batches, sorted by length within the block.
 BUCKET_BATCHES = 8
 EVALUATION_BATCH = 64
+MEAN_HEAD = "AutoModelForTokenClassification"
 
 
 class FineTuner:
@@ -54,6 +55,8 @@ class FineTuner:
         recorded = read_progress(folder)
         if recorded.step >= until_step:
             return recorded
+        if not _state_path(folder, recorded.step).exists():  # discarded, and wanted again: from the start
+            recorded = Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
         with self._failing_as_trial(trial), _threads(trial.recipe.threads):
             start, cpu_start = time.perf_counter(), time.process_time()
             run = _Run.resume(trial, self.dataset, folder, recorded.step, self.device)
@@ -117,7 +120,7 @@ class FineTuner:
     def _failing_as_trial(self, trial: Trial) -> Iterator[None]:
         try:
             yield
-        except (CheckpointError, RuntimeError, MemoryError, OSError, ValueError, KeyError, IndexError) as error:
+        except (CheckpointError, RuntimeError, MemoryError, ValueError, KeyError, IndexError) as error:
             text = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise TrialError(f"{trial.candidate.model} on {self.dataset.name}: {text}") from error
 
@@ -151,7 +154,8 @@ class _Run:
         if modality_of(folder) != dataset.modality:
             raise CheckpointError(f"it reads {modality_of(folder)} and the dataset holds {dataset.modality}")
         self.preprocess = load_preprocessor(folder, dataset.modality)
-        self.model = _load_with_head(folder, dataset, trial.recipe).to(device)
+        self.auto_class = MEAN_HEAD if _wants_mean(trial.recipe, dataset) else f"AutoModel{HEADS[dataset.modality]}"
+        self.model = _load_with_head(folder, self.auto_class, dataset, trial.recipe).to(device)
         self.optimizer = _optimizer(self.model, trial.recipe)
         self.eval_steps = frozenset(trial.eval_steps)
         self._encoded: dict[Part, tuple[list[Any], IntArray]] = {}
@@ -194,8 +198,8 @@ class _Run:
         for start in range(0, order.size, EVALUATION_BATCH):
             batch = order[start : start + EVALUATION_BATCH]
             with torch.inference_mode(), self._autocast():
-                logits = self.model(**self._collate([rows[i] for i in batch])).logits
-            predicted[batch] = logits.float().argmax(-1).cpu().numpy()
+                logits = self._logits(self._collate([rows[i] for i in batch]))
+            predicted[batch] = logits.argmax(-1).cpu().numpy()
         return METRICS[self.recipe.metric](labels, predicted)
 
     def _train_step(self, step: int, batch: IntArray) -> None:
@@ -208,8 +212,8 @@ class _Run:
         with torch.random.fork_rng(devices=[self.device] if self.device != "cpu" else []):
             torch.manual_seed(self.recipe.seed * 1_000_003 + step)
             with self._autocast():
-                logits = self.model(**inputs).logits
-            loss = torch.nn.functional.cross_entropy(logits.float(), targets)
+                logits = self._logits(inputs)
+            loss = torch.nn.functional.cross_entropy(logits, targets)
             if not math.isfinite(loss.item()):
                 raise TrialError(f"its loss is {loss.item()} at step {step}; a smaller learning rate may help")
             self.optimizer.zero_grad(set_to_none=True)
@@ -242,6 +246,14 @@ class _Run:
             return encode(self.preprocess, "image", rows, self.recipe.max_length).to(self.device)
         batch = self.preprocess.pad({"input_ids": rows}, return_tensors="pt")
         return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
+
+    def _logits(self, inputs: Any) -> torch.Tensor:
+        """Class logits (B, C) in float32; of the mean head the mean over real tokens (B, T, C) -> (B, C)."""
+        logits = self.model(**inputs).logits.float()
+        if self.auto_class != MEAN_HEAD:
+            return logits  # type: ignore[no-any-return]
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        return (logits * mask).sum(1) / mask.sum(1)  # type: ignore[no-any-return]
 
     def _autocast(self) -> Any:
         kind = self.device.split(":")[0]
@@ -290,13 +302,17 @@ def _source(trial: Trial) -> str:
     return trial.candidate.source
 
 
-def _load_with_head(folder: Path, dataset: Dataset, recipe: Recipe) -> Any:
+def _wants_mean(recipe: Recipe, dataset: Dataset) -> bool:
+    return recipe.head == "mean" and dataset.modality == "text"
+
+
+def _load_with_head(folder: Path, auto_class: str, dataset: Dataset, recipe: Recipe) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         labels = dict(enumerate(dataset.classes))
         model = load_model(
             folder,
-            f"AutoModel{HEADS[dataset.modality]}",
+            auto_class,
             num_labels=dataset.n_classes,
             id2label=labels,
             label2id={name: i for i, name in labels.items()},

@@ -10,6 +10,7 @@ from typing import Literal
 Modality = Literal["text", "image"]
 Method = Literal["full", "head"]
 Precision = Literal["float32", "bfloat16"]
+Head = Literal["mean", "native"]
 DroppedBecause = Literal["halved", "failed", "cut off"]
 
 
@@ -83,11 +84,15 @@ class Recall:
 class Recipe:
     """How a checkpoint is fine-tuned. Steps are optimizer steps; the schedule does not depend on `total_steps`.
 
+    `head` for texts: "mean" is a linear layer whose logits are averaged over the tokens (saved as the family's token
+    classification model, so it is exact in any family); "native" the family's own sequence classification head.
+
     Warm-up is linear over `warmup_steps`, then the rate is constant: a run paused at any step and
     resumed equals one that was never paused.
     """
 
     method: Method = "full"
+    head: Head = "mean"
     learning_rate: float = 5e-5
     head_learning_rate: float = 1e-3
     batch_size: int = 32

@@ -3,7 +3,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from selection.errors import InputError
-from selection.proxies.moments import Moments, principal_scores
+from selection.proxies.moments import Moments, eigen_coordinates, principal_scores
 
 
 def test_statistics_equal_their_definitions(sample):
@@ -28,6 +28,18 @@ def test_a_spectrum_holds_the_squared_singular_values_and_the_labels_share_in_ea
     np.testing.assert_allclose(spectrum.values[::-1], s[:rank] ** 2, rtol=1e-6, atol=1e-9 * s[0] ** 2)
     expected = np.square(u[:, :rank].T @ sample.one_hot)
     np.testing.assert_allclose(np.square(spectrum.projections)[::-1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+def test_eigen_coordinates_rebuild_the_matrix_and_its_effect_on_the_targets(size):
+    generator = np.random.default_rng(size)
+    root, targets = generator.standard_normal((size, size)), generator.standard_normal((size, 3))
+    gram = root @ root.T
+    before = gram.copy()
+    values, coordinates = eigen_coordinates(gram, targets)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(gram), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose((coordinates.T * values) @ coordinates, targets.T @ gram @ targets, atol=1e-9)
+    np.testing.assert_array_equal(gram, before)
 
 
 def test_principal_scores_are_a_standardised_pca(sample):

@@ -123,9 +123,7 @@ def free_port() -> int:
 def emptied(session: tuple[Address, Connection]) -> Iterator[tuple[Address, Connection]]:
     """Hand out the session's store, and delete what the test wrote."""
     yield session
-    connection = session[1]
-    connection.run_alone(WIPE)
-    connection.run_alone(RESET)
+    session[1].write(lambda tx: (tx.run(WIPE), tx.run(RESET)))
 
 
 @pytest.fixture

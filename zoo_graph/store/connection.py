@@ -101,6 +101,8 @@ class Connection:
     def run_alone(self, query: str) -> None:
         """Run a statement that takes a transaction of its own, such as a change of schema; the version stays.
 
+        Not for much data: the embedded engine then commits row by row.
+
         Raises:
             StoreError: the store failed, or nothing answers.
         """

@@ -11,6 +11,7 @@ import neo4j.graph
 import neo4j.time
 from neo4j import exceptions
 
+from zoo_graph.errors import InputError
 from zoo_graph.store.endpoints import Endpoint
 from zoo_graph.store.failures import is_limit
 from zoo_graph.store.rows import Row, Rows
@@ -74,7 +75,7 @@ class Bolt:
             self._session(neo4j.READ_ACCESS, fetch_size=fetch_size) as session,
             session.begin_transaction(timeout=seconds) as transaction,
         ):
-            result = transaction.run(cypher, dict(parameters))
+            result = send(transaction, cypher, parameters)
             records = list(result) if max_rows is None else result.fetch(max_rows + 1)
             columns = tuple(result.keys())
             kept = records if max_rows is None else records[:max_rows]
@@ -98,8 +99,23 @@ class Statements:
 
     def run(self, query: str, parameters: Mapping[str, object]) -> list[Row]:
         """Run one statement and return all its rows."""
-        result = self._transaction.run(query, dict(parameters))
+        result = send(self._transaction, query, parameters)
         return [plain_row(record, self._zone) for record in result]
+
+
+def send(transaction: neo4j.Transaction, query: str, parameters: Mapping[str, object]) -> neo4j.Result:
+    """Run a statement.
+
+    Raises:
+        InputError: a parameter's value is none that a graph can hold.
+    """
+    try:
+        return transaction.run(query, dict(parameters))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"a value cannot be sent to the store ({error}); wanted text, numbers of 64 bits, true or false, dates, "
+            "and lists or maps of these: convert it first"
+        ) from error
 
 
 def retried(once: Callable[[], T]) -> T:

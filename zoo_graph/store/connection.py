@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import urlsplit
 
 from zoo_graph.errors import InputError, QueryLimitError, StoreUnavailableError
 from zoo_graph.store import statements
@@ -183,10 +184,7 @@ class Connection:
                 return bolt
             if bolt is not None:
                 bolt.close()
-            try:
-                fresh = Bolt(endpoint, datetime.UTC if self.embedded else None)
-            except ValueError as error:
-                raise InputError(f"got the address {self.uri!r} ({error}); wanted one like bolt://host:7687") from error
+            fresh = Bolt(endpoint, datetime.UTC if self.embedded else None)
             self._opened[endpoint.user] = (endpoint, fresh)
             return fresh
 
@@ -272,10 +270,17 @@ def _source(
     where: str | Path, user: str | None, password: str | None, *, create: bool, engine: Engine
 ) -> Server | EmbeddedStore:
     text = str(where)
-    if SERVER_URI.match(text):
+    if _is_server(text):
         return Server(text, user, password)
     if ANY_URI.match(text) or text.startswith(("bolt:", "neo4j:")):
         raise InputError(
             f"got the address {text!r}; wanted a folder, or a URI like bolt://host:7687 or neo4j+s://host: correct it"
         )
     return EmbeddedStore(prepare(Path(where), create=create), engine)
+
+
+def _is_server(text: str) -> bool:
+    try:
+        return bool(SERVER_URI.match(text)) and urlsplit(text).port != 0
+    except ValueError:  # a port that is no number
+        return False

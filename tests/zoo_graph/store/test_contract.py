@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zoo_graph.errors import QueryLimitError, QueryRefusedError, StoreError, StoreUnavailableError
+from zoo_graph.errors import InputError, QueryLimitError, QueryRefusedError, StoreError, StoreUnavailableError
 from zoo_graph.store import Connection, Transaction
 
 if TYPE_CHECKING:
@@ -164,6 +164,17 @@ class TestReadingAndWriting:
         assert store.read("MATCH (m:Model) RETURN count(m) AS n, sum(m.n_parameters) AS s") == [
             {"n": 5000, "s": sum(range(5000))}
         ]
+
+    @pytest.mark.parametrize("value", [object(), 2**70, "\ud800", {1: "a"}], ids=["object", "int", "text", "map"])
+    def test_a_value_no_graph_can_hold_is_an_input_error(self, store: Connection, value: object) -> None:
+        for run in (
+            lambda: store.read("RETURN $x AS x", x=value),
+            lambda: store.query("RETURN $x AS x", {"x": value}),
+            lambda: store.write(lambda tx: tx.run("CREATE (:Model {id: 'a', x: $x})", x=value)),
+        ):
+            with pytest.raises(InputError, match="cannot be sent"):
+                run()
+        assert store.read("MATCH (m:Model) RETURN count(m) AS n") == [{"n": 0}]
 
 
 class TestConcurrentWriters:

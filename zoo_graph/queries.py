@@ -162,6 +162,9 @@ REFRESH_LAST_RUN = (
     "MATCH (r:Run {kind: $kind}) RETURN r.id AS id, r.status AS status, r.input_digest AS digest, r.counts AS counts "
     "ORDER BY r.started DESC LIMIT 1"
 )
+REFRESH_RUNS_CUT_OFF = (
+    "MATCH (r:Run {kind: $kind}) WHERE r.status = 'running' SET r.status = 'failed', r.finished = $now"
+)
 REFRESH_RUN_STARTED = (
     "MERGE (r:Run {id: $id}) SET r.kind = $kind, r.started = $now, r.finished = null, r.input_digest = $digest, "
     "r.code_version = $code, r.parameters = $parameters, r.counts = null, r.status = 'running'"
@@ -323,3 +326,20 @@ EXPORT_PROXIES = (
     "UNWIND $models AS id MATCH (:Model {id: id})-[p:PROXY]->(d:Dataset) "
     "RETURN collect([id, d.id, p.name, p.score, p.seconds, p.sample_digest, p.n_samples]) AS rows"
 )
+
+# -- zoo
+
+STATUS_COUNTS = {
+    "models": "MATCH (m:Model) RETURN count(m) AS n",
+    "datasets": "MATCH (d:Dataset) RETURN count(d) AS n",
+    "results": "MATCH (:Model)-[r:MEASURED]->(:Dataset) RETURN count(r) AS n",
+    "proxies": "MATCH (:Model)-[r:PROXY]->(:Dataset) RETURN count(r) AS n",
+    "scores": "MATCH (:Model)-[r:SCORED]->(:Dataset) RETURN count(r) AS n",
+    "communities": "MATCH (c:Community) RETURN count(c) AS n",
+}
+STATUS_RUNS = (
+    "MATCH (r:Run) RETURN r.id AS id, r.kind AS kind, r.status AS status, r.started AS started, "
+    "r.counts AS counts ORDER BY r.started DESC LIMIT $limit"
+)
+DATASET_IDS = "MATCH (d:Dataset) RETURN collect(d.id) AS ids"
+DATASET_EXISTS = "MATCH (d:Dataset {id: $id}) RETURN count(d) AS n"

@@ -100,6 +100,15 @@ def count(value: object, unit: str = "") -> int | None:
     return round(total)
 
 
+def lacks_unit(value: object) -> bool:
+    """Tells whether a cell is a number that can be a count only in a unit that is not stated (305.08)."""
+    plain = (text(value) or "").replace(",", "")
+    if not _DECIMAL.fullmatch(plain):
+        return False
+    figure = float(plain)
+    return not figure.is_integer() or 0 < figure < 1000
+
+
 def names(value: object) -> tuple[str, ...]:
     """Returns the names in a JSON list, a list, or a text separated by `;`, each once, in order."""
     items: Sequence[object]

@@ -126,12 +126,11 @@ def leave_unstated_count(draft: Draft) -> None:
         return
     (column,) = guessed.columns
     for row, _ in zip(draft.table.rows([column]), range(_SAMPLE_ROWS), strict=False):
-        try:
-            cells.count(None if isinstance(row, Rejected) else row[1][0])
-        except CellError as bad:
+        cell = None if isinstance(row, Rejected) else row[1][0]
+        if cells.lacks_unit(cell):
             del draft.sources["model.n_parameters"]
             draft.notes.append(
-                f"left out {column!r}: {bad.value} has no unit; say columns={{'model.n_parameters': '{column}:M'}}"
+                f"left out {column!r}: {cell} has no unit; say columns={{'model.n_parameters': '{column}:M'}}"
             )
             return
 

@@ -1,0 +1,20 @@
+from collections.abc import Callable
+from typing import Any
+
+Read = Callable[..., Any]
+
+
+def test_what_is_known_of_a_dataset_is_read(read_csv: Read) -> None:
+    found = read_csv("finetune_dataset,size,number_of_classes\ncifar100,50000,100\nsvhn,x,10\n")
+    assert found.format == "datasets"
+    assert [(d.id, d.n_samples, d.n_classes) for d in found.datasets] == [("cifar100", 50000, 100), ("svhn", None, 10)]
+    assert [(row.line, row.column) for row in found.rejected] == [(3, "size")]
+
+
+def test_config_and_revision_are_part_of_the_id(read_csv: Read) -> None:
+    found = read_csv(
+        "dataset,dataset_config,rev,task\nglue,sst2,1,sentiment\n",
+        columns={"dataset_config": "dataset_config"},
+        format="datasets",
+    )
+    assert [(d.id, d.task) for d in found.datasets] == [("glue:sst2@1", "sentiment")]

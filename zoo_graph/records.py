@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 LineageKind = Literal["finetune", "adapter", "quantized", "merge", "distilled", "truncated"]
-RunKind = Literal["import", "scores", "dataset similarity", "similarity", "communities", "proxies", "measure", "selection"]
+RunKind = Literal[
+    "import", "scores", "dataset similarity", "similarity", "communities", "proxies", "measure", "selection"
+]
 
 
 @dataclass(frozen=True, slots=True)

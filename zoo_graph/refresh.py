@@ -165,6 +165,7 @@ def _current(connection: Connection, inputs: "_Inputs", job: Job) -> str | None:
 
 
 def _started(transaction: Transaction, inputs: "_Inputs", job: Job) -> None:
+    transaction.run(queries.REFRESH_RUNS_CUT_OFF, kind=job, now=_now())  # whoever holds the lease is the only one
     transaction.run(
         queries.REFRESH_RUN_STARTED,
         id=inputs.run_id(job),

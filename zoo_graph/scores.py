@@ -139,11 +139,14 @@ def _coded(column: pa.ChunkedArray) -> tuple[Integers, tuple[str, ...]]:
 
 def _by_use(group: Integers, key: Integers, model: Integers) -> tuple[Integers, Integers]:
     """Returns the (group, key) pairs that occur: by group, most models first, then most rows, then smallest key."""
-    rows, n_rows = np.unique(np.stack([group, key]), axis=1, return_counts=True)
-    triples = np.unique(np.stack([group, key, model]), axis=1)
-    _, n_models = np.unique(triples[:2], axis=1, return_counts=True)
-    order = np.lexsort((rows[1], -n_rows, -n_models, rows[0]))
-    return rows[0][order], rows[1][order]
+    lowest = int(key.min(initial=0))
+    width = int(key.max(initial=0)) - lowest + 1
+    codes, row, n_rows = np.unique(group * width + key - lowest, return_inverse=True, return_counts=True)
+    n_model_codes = int(model.max(initial=0)) + 1
+    n_models = np.bincount(np.unique(row * n_model_codes + model) // n_model_codes, minlength=len(codes))
+    groups, keys = codes // width, codes % width + lowest
+    order = np.lexsort((keys, -n_rows, -n_models, groups))
+    return groups[order], keys[order]
 
 
 def _commonest(group: Integers, key: Integers, model: Integers) -> Integers:

@@ -223,7 +223,7 @@ def _nearest(blocks: Iterator[_Block], wanted: int) -> Edges:
     parts = [_nearest_in(block, wanted) for block in blocks]
     a, b, distance, overlap = (np.concatenate(column) for column in zip(*parts, strict=True))
     low, high = np.minimum(a, b), np.maximum(a, b)
-    _, first = np.unique(np.stack([low, high]), axis=1, return_index=True)
+    _, first = np.unique(low * (int(high.max(initial=0)) + 1) + high, return_index=True)
     return Edges(low[first], high[first], distance[first], overlap[first])
 
 

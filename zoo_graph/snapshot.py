@@ -7,6 +7,8 @@ The *evidence version* is the graph version less the writes of derived things, s
 measurement and `forget`, and stands still while a refresh writes back.
 """
 
+import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -27,6 +29,8 @@ from zoo_graph.store.connection import Connection, Transaction
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+_LOG = logging.getLogger(__name__)
 
 _FORMAT = 1  # raised when the columns change, so that older files are not read
 _PAGE_ROWS = 20_000  # about 4 MB a message
@@ -121,7 +125,7 @@ def take(connection: Connection, cache: Path | None = None) -> Snapshot:
             return found
         tables = _export(connection)
         if _key(connection) == (instance, version):
-            _store(tables, target, instance)
+            _keep(tables, target, instance)
             return Snapshot(version, *tables)
         time.sleep(0.2 * 2**attempt)
     raise StoreUnavailableError(
@@ -161,11 +165,23 @@ def _name_instance(transaction: Transaction) -> None:
 
 
 def _load(folder: Path, version: int) -> Snapshot | None:
-    """Reads the exported tables; None where there are none, or another process removes them meanwhile."""
+    """Reads the exported tables; None where there are none, a disk spoilt them, or another process removes them."""
     try:
         return Snapshot(version, *(pq.read_table(folder / f"{name}.parquet") for name in _TABLES))
     except FileNotFoundError:
         return None
+    except pa.ArrowInvalid:
+        _LOG.warning("the snapshot %s cannot be read and is exported anew", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _keep(tables: tuple[pa.Table, ...], target: Path, instance: str) -> None:
+    """Writes the tables for the next time; a full or read-only disk costs that time, not the answer."""
+    try:
+        _store(tables, target, instance)
+    except OSError as error:
+        _LOG.warning("the snapshot could not be kept in %s: %s", target.parent, error)
 
 
 def _store(tables: tuple[pa.Table, ...], target: Path, instance: str) -> None:
@@ -190,8 +206,9 @@ def _remove_others(target: Path, instance: str) -> None:
         if folder != target:
             shutil.rmtree(folder, ignore_errors=True)
     for draft in target.parent.glob(f".{instance}-*"):
-        if time.time() - draft.stat().st_mtime > 3600:
-            shutil.rmtree(draft, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its writer has finished it
+            if time.time() - draft.stat().st_mtime > 3600:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 # -- export

@@ -56,10 +56,10 @@ class Bolt:
         """
         self._driver.verify_connectivity()
 
-    def run(self, query: str) -> None:
-        """Run a statement that manages its own transaction, such as a schema change."""
+    def run(self, query: str, parameters: Mapping[str, object]) -> list[Row]:
+        """Run a statement that takes a transaction of its own, such as a change of schema."""
         with self._session(neo4j.WRITE_ACCESS) as session:
-            session.run(query).consume()
+            return [plain_row(record, self._zone) for record in send(session, query, parameters)]
 
     def transact(self, work: Callable[["Statements"], T], access: str) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises."""
@@ -103,14 +103,14 @@ class Statements:
         return [plain_row(record, self._zone) for record in result]
 
 
-def send(transaction: neo4j.Transaction, query: str, parameters: Mapping[str, object]) -> neo4j.Result:
+def send(runner: neo4j.Transaction | neo4j.Session, query: str, parameters: Mapping[str, object]) -> neo4j.Result:
     """Run a statement.
 
     Raises:
         InputError: a parameter's value is none that a graph can hold.
     """
     try:
-        return transaction.run(query, dict(parameters))
+        return runner.run(query, dict(parameters))
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"a value cannot be sent to the store ({error}); wanted text, numbers of 64 bits, true or false, dates, "

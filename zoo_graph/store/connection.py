@@ -99,7 +99,7 @@ class Connection:
         with self._turn():
             return self._transact(versioned, "WRITE")
 
-    def run_alone(self, query: str) -> None:
+    def run_alone(self, query: str, **parameters: object) -> list[Row]:
         """Run a statement that takes a transaction of its own, such as a change of schema; the version stays.
 
         Not for much data: the embedded engine then commits row by row.
@@ -110,7 +110,7 @@ class Connection:
         from zoo_graph.store.bolt import retried
 
         with self._translating():
-            retried(lambda: self._bolt(self._source.endpoint()).run(query))
+            return retried(lambda: self._bolt(self._source.endpoint()).run(query, parameters))
 
     def query(
         self, cypher: str, parameters: Mapping[str, object], *, seconds: float = 10, max_rows: int | None = None

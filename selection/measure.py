@@ -167,9 +167,12 @@ def _proxies(run: Run, cache: Path, device: str) -> tuple[float, tuple[ProxyScor
 
 def _start_worker(parent: int) -> None:
     """Bounds a worker to one thread, and ends it when its parent has gone (kill -9 leaves no orphans)."""
+    import threadpoolctl
     import torch
 
     torch.set_num_threads(1)
+    # BLAS threads of two workers on two cores wait for each other in busy loops: fifty times slower at worst.
+    threadpoolctl.threadpool_limits(1)
 
     def watch() -> None:
         while os.getppid() == parent:

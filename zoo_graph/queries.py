@@ -24,10 +24,13 @@ SNAPSHOT_DATASETS = (
 SNAPSHOT_RESULT_COUNTS = (
     "MATCH (m:Model)-[r:MEASURED]->(:Dataset) WITH m.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"
 )
+# The conditions come as one text: most results share theirs, and the driver takes a microsecond for each value.
 SNAPSHOT_RESULTS = (
     "UNWIND $models AS id MATCH (:Model {id: id})-[r:MEASURED]->(d:Dataset) "
-    "RETURN id AS model, collect(d.id) AS dataset, collect([r.id, r.score, r.metric, r.split, r.method, r.n_shot, "
-    "r.seed, r.source, r.harness, r.date, r.config, r.seconds]) AS rows"
+    "RETURN id AS model, collect(d.id) AS dataset, collect([r.id, r.score, r.seconds, coalesce(r.metric, '') + $cut + "
+    "coalesce(r.split, '') + $cut + coalesce(r.method, '') + $cut + coalesce(toString(r.n_shot), '') + $cut + "
+    "coalesce(toString(r.seed), '') + $cut + coalesce(r.source, '') + $cut + coalesce(r.harness, '') + $cut + "
+    "coalesce(toString(r.date), '') + $cut + coalesce(r.config, '')]) AS rows"
 )
 SNAPSHOT_PROXY_COUNTS = (
     "MATCH (m:Model)-[p:PROXY]->(:Dataset) WITH m.id AS id, count(p) AS n RETURN collect(id) AS ids, collect(n) AS n"

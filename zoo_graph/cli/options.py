@@ -1,0 +1,115 @@
+"""Options that several subcommands share, and what users may write for a number, a time or a list."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from selection.datasets import Dataset
+    from zoo_graph.zoo import Zoo
+
+ZooOption = Annotated[
+    str | None, typer.Option("--zoo", help="The zoo: a folder, or bolt://, neo4j:// (default: $ZOO, else zoo.db).")
+]
+CheckpointsOption = Annotated[
+    Path | None, typer.Option("--checkpoints", help="Folder in which relative model sources lie ($ZOO_CHECKPOINTS).")
+]
+DatasetArgument = Annotated[
+    str, typer.Argument(help="A CSV, TSV or Parquet file, an image folder, a load_from_disk folder, or a hub id.")
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="The dataset's id in the graph (default: its file name).")
+]
+TextOption = Annotated[str | None, typer.Option("--text", help="The column with the text or image path.")]
+LabelOption = Annotated[str | None, typer.Option("--label", help="The column with the label.")]
+MaxTrainOption = Annotated[int | None, typer.Option("--max-train", min=2, help="Use at most this many training rows.")]
+MaxTestOption = Annotated[int | None, typer.Option("--max-test", min=1, help="Use at most this many test rows.")]
+MaxDownloadOption = Annotated[
+    str | None, typer.Option("--max-download", help="Most bytes to download for one model, e.g. 500MB (default 2GB).")
+]
+
+_SUFFIXES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
+_SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "hours": 3600}
+
+
+def open_zoo(zoo: str | None, checkpoints: Path | None = None, *, create: bool = False) -> "Zoo":
+    """Opens the zoo that the options or the environment name."""
+    from zoo_graph.settings import read_settings
+    from zoo_graph.zoo import Zoo
+
+    settings = read_settings()
+    return Zoo.open(
+        zoo or settings.zoo,
+        user=settings.user,
+        password=settings.password,
+        create=create,
+        checkpoints=checkpoints or settings.checkpoints,
+    )
+
+
+def load_dataset(
+    source: str, name: str | None, text: str | None, label: str | None, max_train: int | None, max_test: int | None
+) -> "Dataset":
+    """Opens the dataset and tells what was left out of it."""
+    from selection.datasets import Limits, open_dataset
+    from zoo_graph.cli.output import say
+
+    limits = Limits(train=max_train, test=max_test)
+    dataset = open_dataset(source, name=name, text=text, label=label, limits=limits)
+    for note in dataset.notes:
+        say(f"{dataset.name}: {note}")
+    return dataset
+
+
+def number(text: str | None, what: str) -> int | None:
+    """A count such as 110M, 1.5B, 500MB or 20000.
+
+    Raises:
+        InputError: it is none.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([\d.,_]+)\s*([a-z]?)b?\s*", text.lower())
+    digits = match.group(1).replace(",", "").replace("_", "") if match else ""
+    if match is None or match.group(2) not in _SUFFIXES or digits.count(".") > 1 or digits.strip(".") == "":
+        raise InputError(f"got {what} {text!r}; wanted a number such as 100M, 1.5B or 20000")
+    return int(float(digits) * _SUFFIXES[match.group(2)])
+
+
+def seconds(text: str | None) -> float | None:
+    """A time such as 20min, 2h or 90s.
+
+    Raises:
+        InputError: it is none.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match.group(2) not in _SECONDS or float(match.group(1)) == 0:
+        raise InputError(f"got the time {text!r}; wanted one such as 20min, 2h or 90s")
+    return float(match.group(1)) * _SECONDS[match.group(2)]
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """`a=b,c=d` of one or several options as a dict.
+
+    Raises:
+        InputError: a part without `=`.
+    """
+    found = {}
+    for part in (piece for text in texts for piece in text.split(",") if piece.strip()):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"got {option} {part!r}; wanted name=value, several separated by commas")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def listed(texts: Iterable[str]) -> list[str]:
+    """`a,b` of one or several options as a list."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]

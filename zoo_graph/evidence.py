@@ -1,0 +1,119 @@
+"""From the snapshot's columns to what recall stands on: candidates, scores and proxies as arrays.
+
+Knows the snapshot and `selection.recall`. Does not know files, checkpoints' contents or how picks are ranked.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from selection.recall import Evidence, FloatArray
+from selection.records import Candidate, Modality, ProxyScore
+from zoo_graph.scores import score_matrix
+from zoo_graph.snapshot import Snapshot
+
+
+def candidates_of(snapshot: Snapshot, checkpoints: Path | None = None) -> tuple[Candidate, ...]:
+    """Every model of the zoo. A source that names a folder under `checkpoints` becomes that folder's path."""
+    rows = snapshot.models.select(["id", "source", "modality", "n_parameters", "license", "family"]).to_pylist()
+    return tuple(
+        Candidate(
+            row["id"],
+            _source(row["source"], checkpoints),
+            cast(Modality | None, row["modality"]),
+            row["n_parameters"],
+            row["license"],
+            row["family"],
+        )
+        for row in rows
+    )
+
+
+def evidence(
+    snapshot: Snapshot,
+    candidates: Sequence[Candidate],
+    *,
+    target: str,
+    proxies: Mapping[str, Sequence[ProxyScore]],
+    hold_out: Collection[str] = (),
+    metric: str = "score",
+) -> Evidence:
+    """What is known for choosing among `candidates` on `target`.
+
+    Results on `target` itself are `measured`, never a source column; `hold_out` names further datasets that must not
+    count (parts or supersets of the target). Fresh `proxies` stand before those the graph holds of the target.
+    """
+    known = set(snapshot.dataset_ids)
+    matrix = score_matrix(snapshot, exclude_datasets=[name for name in hold_out if name in known])
+    rows = {model: row for row, model in enumerate(matrix.models)}
+    at = np.array([rows.get(candidate.model, -1) for candidate in candidates])
+    scores = np.where(at[:, None] >= 0, matrix.scores[at], np.nan) if rows else np.empty((len(candidates), 0))
+    sources = [column for column, name in enumerate(matrix.datasets) if name != target]
+    measured = scores[:, matrix.datasets.index(target)] if target in matrix.datasets else None
+    datasets = tuple(matrix.datasets[column] for column in sources)
+    if target in matrix.datasets:
+        metric = matrix.metrics[matrix.datasets.index(target)]
+    elif matrix.metrics:
+        metric = max(set(matrix.metrics), key=lambda name: (matrix.metrics.count(name), name))
+    models = [candidate.model for candidate in candidates]
+    past = _past_proxies(snapshot, models, (*datasets, target))
+    return Evidence(
+        candidates=tuple(candidates),
+        datasets=datasets,
+        scores=scores[:, sources],
+        proxies=_on_target(models, proxies, {name: values[:, -1] for name, values in past.items()}),
+        past_proxies={name: values[:, :-1] for name, values in past.items()},
+        measured=measured if measured is not None and np.isfinite(measured).any() else None,
+        metric=metric,
+        target=target,
+    )
+
+
+def _source(source: str | None, checkpoints: Path | None) -> str | None:
+    if source is None or checkpoints is None:
+        return source
+    folder = checkpoints / source
+    return str(folder) if folder.is_dir() else source
+
+
+def _past_proxies(snapshot: Snapshot, models: Sequence[str], datasets: Sequence[str]) -> dict[str, FloatArray]:
+    """name -> (M, D) of the proxies the graph holds; of several samples the last one read counts."""
+    table: pa.Table = snapshot.proxies
+    if not table.num_rows:
+        return {}
+    row = _positions(snapshot.model_ids, models)[table["model"].to_numpy()]
+    column = _positions(snapshot.dataset_ids, datasets)[table["dataset"].to_numpy()]
+    names = table["name"].to_numpy(zero_copy_only=False)
+    values = table["score"].to_numpy()
+    wanted = (row >= 0) & (column >= 0)
+    found = {}
+    for name in sorted(pc.unique(table["name"]).to_pylist()):
+        of_name = wanted & (names == name)
+        found[name] = np.full((len(models), len(datasets)), np.nan)
+        found[name][row[of_name], column[of_name]] = values[of_name]
+    return found
+
+
+def _positions(ids: Sequence[str], wanted: Sequence[str]) -> Any:
+    """For each id its place in `wanted`, or -1."""
+    place = {name: i for i, name in enumerate(wanted)}
+    return np.array([place.get(name, -1) for name in ids], dtype=np.int64)
+
+
+def _on_target(
+    models: Sequence[str], fresh: Mapping[str, Sequence[ProxyScore]], held: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    computed = {model: {score.name: score.score for score in scores} for model, scores in fresh.items()}
+    names = sorted({name for scores in computed.values() for name in scores} | set(held))
+    found = {}
+    for name in names:
+        # Proxies are compared within one sample only: where any is fresh, those held are not mixed in.
+        values = np.array([computed.get(model, {}).get(name, np.nan) for model in models])
+        values = values if np.isfinite(values).any() else held.get(name, values)
+        if np.isfinite(values).any():
+            found[name] = values
+    return found

@@ -32,9 +32,10 @@ Integers = npt.NDArray[np.int64]
 
 _LOG = logging.getLogger(__name__)
 
-_FORMAT = 1  # raised when the columns change, so that older files are not read
+_FORMAT = 2  # raised when the columns change, so that older files are not read
 _PAGE_ROWS = 20_000  # about 4 MB a message
 _ATTEMPTS = 6
+_CUT = "\x1f"  # between conditions: the unit separator, a control character made for this
 
 _TEXT = pa.string()
 _WHOLE = pa.int64()
@@ -48,11 +49,14 @@ _DATASETS = pa.schema({
     "id": _TEXT, "name": _TEXT, "task": _TEXT, "modality": _TEXT, "n_classes": _WHOLE, "n_samples": _WHOLE,
     "features_digest": _TEXT,
 })  # fmt: skip
-_RESULTS = pa.schema({
-    "model": _INDEX, "dataset": _INDEX, "id": _TEXT, "score": _REAL, "metric": _TEXT, "split": _TEXT, "method": _TEXT,
-    "n_shot": _WHOLE, "seed": _WHOLE, "source": _TEXT, "harness": _TEXT, "date": _TEXT, "config": _TEXT,
-    "seconds": _REAL,
+_MEASURED = pa.schema({  # as they are read: the conditions as one text
+    "model": _INDEX, "dataset": _INDEX, "id": _TEXT, "score": _REAL, "seconds": _REAL, "conditions": _TEXT,
 })  # fmt: skip
+_CONDITIONS = {
+    "metric": _TEXT, "split": _TEXT, "method": _TEXT, "n_shot": _WHOLE, "seed": _WHOLE, "source": _TEXT,
+    "harness": _TEXT, "date": _TEXT, "config": _TEXT,
+}  # fmt: skip
+_RESULTS = pa.schema([*list(_MEASURED)[:-1], *_CONDITIONS.items()])
 _PROXIES = pa.schema({
     "model": _INDEX, "dataset": _INDEX, "name": _TEXT, "score": _REAL, "seconds": _REAL, "sample_digest": _TEXT,
     "n_samples": _WHOLE,
@@ -67,8 +71,8 @@ class Snapshot:
 
     `models`: id, name, family, architecture, modality, tasks, n_parameters, license, source, created.
     `datasets`: id, name, task, modality, n_classes, n_samples, features_digest.
-    `results`: model, dataset, id, score, metric, split, method, n_shot, seed, source, harness, date, config
-    (canonical JSON), seconds. `proxies`: model, dataset, name, score, seconds, sample_digest, n_samples.
+    `results`: model, dataset, id, score, seconds, metric, split, method, n_shot, seed, source, harness, date,
+    config (canonical JSON). `proxies`: model, dataset, name, score, seconds, sample_digest, n_samples.
     `lineage`: model, base, kind. `pretrained_on`: model, dataset.
     Models and datasets are sorted by id, the rest by row numbers (and results by id): the same zoo gives the
     same columns on every store.
@@ -220,12 +224,25 @@ def _export(connection: Connection) -> tuple[pa.Table, ...]:
     model_index = _index_of(models)
     dataset_index = _index_of(datasets)
     sources = (
-        (queries.SNAPSHOT_RESULT_COUNTS, queries.SNAPSHOT_RESULTS, _RESULTS, dataset_index),
+        (queries.SNAPSHOT_RESULT_COUNTS, queries.SNAPSHOT_RESULTS, _MEASURED, dataset_index),
         (queries.SNAPSHOT_PROXY_COUNTS, queries.SNAPSHOT_PROXIES, _PROXIES, dataset_index),
         (queries.SNAPSHOT_LINEAGE_COUNTS, queries.SNAPSHOT_LINEAGE, _LINEAGE, model_index),
         (queries.SNAPSHOT_PRETRAINED_COUNTS, queries.SNAPSHOT_PRETRAINED, _PRETRAINED, dataset_index),
     )
-    return models, datasets, *(_relationships(connection, *source, model_index) for source in sources)
+    measured, *others = (_relationships(connection, *source, model_index) for source in sources)
+    return models, datasets, _with_conditions(measured), *others
+
+
+def _with_conditions(measured: pa.Table) -> pa.Table:
+    """Takes each distinct text of conditions apart once; an empty one is unknown."""
+    encoded = measured["conditions"].combine_chunks().dictionary_encode()
+    distinct = [text.split(_CUT) for text in encoded.dictionary.to_pylist()]
+    columns = list(zip(*distinct, strict=True)) or [()] * len(_CONDITIONS)
+    taken = measured.drop_columns(["conditions"])
+    for values, (name, kind) in zip(columns, _CONDITIONS.items(), strict=True):
+        known = pa.array([value or None for value in values], type=_TEXT).cast(kind)
+        taken = taken.append_column(name, known.take(encoded.indices))
+    return taken.cast(_RESULTS)
 
 
 def _nodes(connection: Connection, query: str, schema: pa.Schema) -> pa.Table:
@@ -249,7 +266,7 @@ def _relationships(
     the version has moved then, and the export is done again."""
     rows: list[list[Any]] = []
     for models in _pages(connection.read(counts)[0]):
-        for row in connection.read(query, models=models):
+        for row in connection.read(query, models=models, cut=_CUT):
             start, others = starts.get(row["model"]), row[schema.names[1]]
             if start is not None:
                 pairs = zip(others, row["rows"], strict=True)

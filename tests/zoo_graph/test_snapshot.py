@@ -21,6 +21,17 @@ def test_a_snapshot_holds_every_result_under_sorted_rows(store: Connection, fill
     assert snapshot.results["seed"].to_pylist() == [None] * 6
 
 
+def test_the_conditions_of_results_come_back_as_they_were_given(store: Connection, fill, tmp_path: Path) -> None:
+    fill(store, {"a": {"x": 0.5}}, n_shot=5, seed=0, config='{"image_size": 224}', seconds=1.5, date="2024-05-01")
+    fill(store, {"a": {"x": 0.6}})
+    given, bare = sorted(take(store, tmp_path).results.to_pylist(), key=lambda row: row["score"])
+    assert given | {"model": 0, "dataset": 0, "score": 0.5, "metric": "accuracy", "split": "test"} == given
+    assert (given["n_shot"], given["seed"], given["seconds"], given["date"]) == (5, 0, 1.5, "2024-05-01")
+    assert given["config"] == '{"image_size": 224}'
+    unknown = ("n_shot", "seed", "source", "harness", "date", "config", "seconds")
+    assert [bare[name] for name in unknown] == [None] * 7
+
+
 def test_models_datasets_proxies_and_lineage_are_exported_with_what_is_unknown(
     store: Connection, fill, tmp_path: Path
 ) -> None:
@@ -58,7 +69,7 @@ def test_a_write_makes_a_new_snapshot_and_removes_the_old_files(store: Connectio
     assert second.results.num_rows == first.results.num_rows + 1
     folder = (store.folder or tmp_path) / "snapshot"
     instance = store.read("MATCH (g:Graph) RETURN g.instance AS name")[0]["name"]
-    assert [path.name for path in folder.iterdir() if instance in path.name] == [f"{instance}-1-{second.version}"]
+    assert [path.name for path in folder.iterdir() if instance in path.name] == [f"{instance}-2-{second.version}"]
 
 
 def test_derived_writes_leave_the_evidence_version_alone(store: Connection, fill, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 NEO4J_START_SECONDS = 90
 TEST_ENGINE = Engine(grace_seconds=1.0)
 WIPE = "MATCH (n) WHERE NOT n:Migration AND NOT n:Graph DETACH DELETE n"
-RESET = "MATCH (g:Graph {id: 'zoo'}) SET g.version = 0, g.derived = null, g.instance = null, g.lease_owner = null"
+RESET = "MATCH (g:Graph {id: 'zoo'}) SET g = {id: 'zoo', version: 0}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from typing import Any
 
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 2.0
+STOP_SECONDS = 30
 KEPT_EVENT_LOGS = 5
 ADMIN = {
     "resultSetLimit": -1,
@@ -86,10 +87,10 @@ def _serve(order: dict[str, Any], report: int) -> None:
     _write_private(root / "server.json", json.dumps(message))
     _answer(report, message)
     users = _wait_for_end(root / "users.lock", order["grace_seconds"], ending)
-    (root / "server.json").unlink(missing_ok=True)
-    server.stop()
-    os.close(users)
-    os.close(alive)
+    if users is not None and _is_at(root / "server.lock", alive):
+        signal.alarm(STOP_SECONDS)  # what is committed is on disk: an engine that hangs may as well be ended
+        (root / "server.json").unlink(missing_ok=True)
+        server.stop()
 
 
 def _lock(path: Path, seconds: float) -> int:
@@ -196,15 +197,18 @@ def _command(http_port: int, password: str, text: str) -> None:
         response.read()
 
 
-def _wait_for_end(path: Path, grace_seconds: float, ending: list[int]) -> int:
+def _wait_for_end(path: Path, grace_seconds: float, ending: list[int]) -> int | None:
     """Return when asked to end, or when nobody has used the store for the grace; the lock returned keeps new users out.
 
-    A user holds the lock shared; so it can be had exclusively only when there is none.
+    A user holds the lock shared; so it can be had exclusively only when there is none. Where the zoo's folder has been
+    deleted, and maybe made anew, there is nothing left to serve: the answer is None, at once.
     """
     users = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     idle_since = time.monotonic()
     while not ending:
         time.sleep(min(POLL_SECONDS, grace_seconds / 4 + 0.01))
+        if not _is_at(path, users):
+            return None
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -214,6 +218,14 @@ def _wait_for_end(path: Path, grace_seconds: float, ending: list[int]) -> int:
             return users
         fcntl.flock(users, fcntl.LOCK_UN)
     return users
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether `path` still names the file that was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 if __name__ == "__main__":

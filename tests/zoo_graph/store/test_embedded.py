@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -219,6 +220,20 @@ class TestSharing:
         ):
             write_model(zoo, "a")
 
+    def test_a_zoo_deleted_and_made_anew_is_served_by_an_engine_of_its_own(
+        self, fresh_zoo: OpenZoo, tmp_path: Path
+    ) -> None:
+        zoo = fresh_zoo(engine=Engine(grace_seconds=2))
+        write_model(zoo, "old")
+        old = engine_pid(zoo)
+        zoo.close()
+        shutil.rmtree(tmp_path / "zoo.db", ignore_errors=True)
+        anew = fresh_zoo()
+        assert engine_pid(anew) != old
+        time.sleep(2.5)  # past the old engine's grace: what it leaves behind must not be the new one's
+        write_model(anew, "new")
+        assert model_ids(anew) == ["new"]
+
 
 class TestSafety:
     def test_files_of_another_program_are_left_alone_and_it_says_so(self, fresh_zoo: OpenZoo, tmp_path: Path) -> None:
@@ -311,8 +326,8 @@ class TestFolders:
         store = EmbeddedStore(tmp_path / "zoo.db", Engine())
         assert [store.reader(seconds).user for seconds in (0.5, 2, 3, 600)] == [
             "reader1",
-            "reader2",
-            "reader5",
+            "reader3",
+            "reader3",
             "reader60",
         ]
         store.close()

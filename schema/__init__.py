@@ -1,0 +1,1 @@
+"""Numbered Cypher migrations, packaged as `zoo_graph.schema`."""

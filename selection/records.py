@@ -194,7 +194,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One complete fine-tune of one model on one dataset: validation curve, test score (measured once), cost, proxies."""
+    """A complete fine-tune of a model on a dataset: validation curve, test score (measured once), cost, proxies."""
 
     model: str
     dataset: str

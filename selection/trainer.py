@@ -1,4 +1,4 @@
-"""The one thing the selection loop needs of fine-tuning, so that real training and replayed curves fit the same loop."""
+"""The one thing the selection loop needs of fine-tuning: real training and replayed curves fit the same loop."""
 
 from pathlib import Path
 from typing import Protocol

@@ -167,7 +167,14 @@ def status(zoo: ZooOption = None, as_json: Annotated[bool, typer.Option("--json"
     show([f"cached features: {found['feature_cache_bytes'] / 1e6:,.1f} MB"])
     if found["runs"]:
         columns = ("id", "kind", "status", "started", "counts")
-        show(["", *table(columns, [[run[name] for name in columns] for run in found["runs"]])])
+        rows = [[*(run[name] for name in columns[:-1]), _short(run["counts"])] for run in found["runs"]]
+        show(["", *table(columns, rows)])
+
+
+def _short(counts: str | None) -> str:
+    """A run's counts on one line, its notes left out."""
+    told = json.loads(counts) if counts else {}
+    return ", ".join(f"{value:,} {name}" for name, value in told.items() if isinstance(value, int))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def as_jsonl(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def track(what: str, total: int | None = None) -> Any:
     """A progress bar on stderr where that is a terminal, else silence: `with track(..) as advance: advance(n_done)`."""
-    return _bar(what, total) if sys.stderr.isatty() else contextlib.nullcontext(lambda done: None)
+    return _bar(what, total) if sys.stderr.isatty() else contextlib.nullcontext(lambda done, of=None: None)
 
 
 @contextlib.contextmanager

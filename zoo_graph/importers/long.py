@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from zoo_graph.errors import ImportFileError, InputError
@@ -11,19 +10,9 @@ from zoo_graph.importers.cells import CellError, Scalar
 from zoo_graph.importers.layout import Draft, Layout, Source
 from zoo_graph.importers.mapping import ColumnMap
 from zoo_graph.importers.properties import Properties, guess_beside_results, subject
+from zoo_graph.importers.scales import Scale, scale_of, scale_of_cells, score_of, units_of
 from zoo_graph.importers.table import Cells, Table
-from zoo_graph.metrics import (
-    METRICS,
-    Metric,
-    comparable,
-    declared_metric,
-    find_metric,
-    infer_unit,
-    plausible,
-    range_text,
-    split_of,
-    unknown_metric,
-)
+from zoo_graph.metrics import METRICS, find_metric, split_of
 from zoo_graph.records import Record, Rejected, Result
 
 FIELDS = (
@@ -96,41 +85,7 @@ def infer_units(table: Table, layout: Layout) -> tuple[dict[str, str], tuple[str
             value = number_or_nan(item[1][place])
             if name is not None and not math.isnan(value):
                 by_metric.setdefault(str(name), []).append(value)
-    units, notes = {}, []
-    for name, values in by_metric.items():
-        known = find_metric(name)
-        if known is not None:
-            units[known.name], note = infer_unit(known, values)
-            notes.append(note)
-    return units, tuple(dict.fromkeys(notes))
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How the numbers of one metric are to be read."""
-
-    metric: Metric
-    unit: str
-    rule: str
-
-
-def scale_of(name: str, unit: str | None, direction: str | None, units: Mapping[str, str]) -> Scale:
-    """Returns how the numbers of a metric are read.
-
-    Raises:
-        InputError: an unknown metric without a direction, or one that contradicts the known direction.
-    """
-    metric = find_metric(name)
-    if metric is None:
-        if direction is None:
-            raise InputError(unknown_metric(name))
-        metric = declared_metric(name, direction)
-    elif direction is not None and direction != metric.direction:
-        raise InputError(f"{metric.name} is better when {metric.direction}, not {direction}")
-    chosen = (unit or units.get(metric.name) or metric.unit).lower()
-    if metric.unit == "fraction" and chosen not in ("fraction", "percent"):
-        raise InputError(f"unit {chosen!r} of {metric.name}: wanted fraction or percent")
-    return Scale(metric, chosen, f"{metric.name} in {chosen} is {range_text(metric, chosen)}")
+    return units_of(by_metric)
 
 
 def said_text(sources: Mapping[str, Source], field: str) -> str | None:
@@ -139,80 +94,84 @@ def said_text(sources: Mapping[str, Source], field: str) -> str | None:
     return None if constant is None else str(constant)
 
 
-def score_of(scale: Scale, value: float) -> float:
-    """Returns the comparable score of a value.
-
-    Raises:
-        CellError: the metric cannot have this value.
-    """
-    if not plausible(scale.metric, value, scale.unit):
-        raise CellError(f"{value:g}", scale.rule)
-    return comparable(scale.metric, value, scale.unit)
+Row = Callable[[int, Cells], Iterator[Result | Rejected]]
 
 
-def _row_reader(layout: Layout, units: Mapping[str, str]) -> Callable[[int, Cells], Iterator[Result | Rejected]]:
-    model, dataset = subject(layout, "model"), subject(layout, "dataset")
-    conditions, seconds, curve = condition_reader(layout), layout.getter("seconds"), _curve_reader(layout)
-    metric, unit, direction = (layout.getter(field) for field in ("metric", "unit", "direction"))
-    places = [(column, layout.columns().index(column), name) for column, name in layout.scores.items()]
-    scales: dict[tuple[Any, ...], Scale | CellError] = {}
-
-    def scale(row: Cells, name: str | None) -> Scale:
-        told = (name or (metric(row) if metric else None), unit(row) if unit else None)
-        key = (*told, direction(row) if direction else None)
-        found = scales.get(key)
-        if found is None:
-            scales[key] = found = _scale_of_cells(*key, units)
-        if isinstance(found, CellError):
-            raise found
-        return found
+def _row_reader(layout: Layout, units: Mapping[str, str]) -> Row:
+    """Returns the function from a row to its results, or to why it has none."""
+    parts, scored = _part_readers(layout), _score_reader(layout, units)
 
     def read_row(line: int, row: Cells) -> Iterator[Result | Rejected]:
-        column = layout.column_of("model")
-        try:
-            identifier = model(row)
-            column = layout.column_of("dataset")
-            target = dataset(row)
-            column = "conditions"
-            shared = conditions(row)
-            column = layout.column_of("seconds")
-            spent = cells.seconds(seconds(row)) if seconds else None
-            column = layout.column_of("curve")
-            points, steps = curve(row)
-        except (CellError, InputError) as error:
-            yield refused(line, column, error)
-            return
-        n_found = 0
+        shared: dict[str, Any] = {}
+        for column, part in parts:
+            try:
+                shared.update(part(row))
+            except (CellError, InputError) as error:
+                yield refused(line, column, error)
+                return
+        yield from scored(line, row, shared)
+
+    return read_row
+
+
+def _part_readers(layout: Layout) -> list[tuple[str, Callable[[Cells], dict[str, Any]]]]:
+    """What all results of a row share, each part with the column to blame and as keywords of Result."""
+    model, dataset = subject(layout, "model"), subject(layout, "dataset")
+    parts: list[tuple[str, Callable[[Cells], dict[str, Any]]]] = [
+        (layout.column_of("model"), lambda row: {"model": model(row)}),
+        (layout.column_of("dataset"), lambda row: {"dataset": dataset(row)}),
+        ("conditions", condition_reader(layout)),
+    ]
+    seconds = layout.getter("seconds")
+    if seconds is not None:
+        parts.append((layout.column_of("seconds"), lambda row: {"seconds": cells.seconds(seconds(row))}))
+    if layout.has("curve"):
+        parts.append((layout.column_of("curve"), _curve_reader(layout)))
+    return parts
+
+
+def _score_reader(
+    layout: Layout, units: Mapping[str, str]
+) -> Callable[[int, Cells, Mapping[str, Any]], Iterator[Result | Rejected]]:
+    scale = _scale_reader(layout, units)
+    places = [(column, layout.columns().index(column), name) for column, name in layout.scores.items()]
+
+    def read_scores(line: int, row: Cells, shared: Mapping[str, Any]) -> Iterator[Result | Rejected]:
+        filled = False
         for column, place, name in places:
             try:
                 value = cells.number(row[place])
                 if value is None:
                     continue
-                n_found += 1
+                filled = True
                 read_as = scale(row, name)
                 score = score_of(read_as, value)
             except CellError as error:
-                n_found += 1
+                filled = True
                 yield refused(line, column, error)
                 continue
-            yield Result(
-                identifier, target, read_as.metric.name, value, score, read_as.unit,
-                seconds=spent, curve=points, curve_steps=steps, **shared,
-            )  # fmt: skip
-        if not n_found:
+            yield Result(metric=read_as.metric.name, value=value, score=score, unit=read_as.unit, **shared)
+        if not filled:
             yield Rejected(line, "+".join(layout.scores), "", "score is not empty")
 
-    return read_row
+    return read_scores
 
 
-def _scale_of_cells(metric: object, unit: object, direction: object, units: Mapping[str, str]) -> Scale | CellError:
-    plain = cells.text(metric)
-    if plain is None:
-        return CellError(metric, "metric is not empty")
-    try:
-        return scale_of(plain, cells.text(unit), cells.text(direction), units)
-    except InputError as error:
-        return CellError(plain, str(error))
+def _scale_reader(layout: Layout, units: Mapping[str, str]) -> Callable[[Cells, str | None], Scale]:
+    metric, unit, direction = (layout.getter(field) for field in ("metric", "unit", "direction"))
+    scales: dict[tuple[Any, ...], Scale | CellError] = {}
+
+    def read_scale(row: Cells, name: str | None) -> Scale:
+        told = (name or (metric(row) if metric else None), unit(row) if unit else None)
+        key = (*told, direction(row) if direction else None)
+        found = scales.get(key)
+        if found is None:
+            scales[key] = found = scale_of_cells(*key, units)
+        if isinstance(found, CellError):
+            raise found
+        return found
+
+    return read_scale
 
 
 def refused(line: int, column: str, error: CellError | InputError) -> Rejected:
@@ -256,15 +215,15 @@ def _config(raw: Mapping[str, object], whole: object) -> dict[str, Scalar]:
     return config
 
 
-def _curve_reader(layout: Layout) -> Callable[[Cells], tuple[tuple[float, ...], tuple[int, ...]]]:
+def _curve_reader(layout: Layout) -> Callable[[Cells], dict[str, Any]]:
     curve, steps = layout.getter("curve"), layout.getter("curve_steps")
 
-    def read_curve(row: Cells) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    def read_curve(row: Cells) -> dict[str, Any]:
         points = cells.numbers(curve(row)) if curve else ()
         at = tuple(int(step) for step in cells.numbers(steps(row))) if steps else ()
         if at and len(at) != len(points):
             raise CellError(f"{len(points)} points, {len(at)} steps", "curve has one step for each point")
-        return points, at
+        return {"curve": points, "curve_steps": at}
 
     return read_curve
 

@@ -7,20 +7,12 @@ from zoo_graph.errors import ImportFileError, InputError
 from zoo_graph.importers import cells, names
 from zoo_graph.importers.cells import CellError
 from zoo_graph.importers.layout import Draft, Layout, Source
-from zoo_graph.importers.long import (
-    FIELDS,
-    Scale,
-    condition_reader,
-    number_or_nan,
-    refused,
-    said_text,
-    scale_of,
-    score_of,
-)
+from zoo_graph.importers.long import FIELDS, condition_reader, number_or_nan, refused, said_text
 from zoo_graph.importers.mapping import ColumnMap
 from zoo_graph.importers.properties import Properties, guess_beside_results, subject
+from zoo_graph.importers.scales import Scale, scale_of, score_of, units_of
 from zoo_graph.importers.table import Table
-from zoo_graph.metrics import find_metric, infer_unit
+from zoo_graph.metrics import find_metric
 from zoo_graph.records import Record, Rejected, Result
 
 _SAMPLE_ROWS = 200
@@ -93,13 +85,7 @@ def infer_units(table: Table, layout: Layout) -> tuple[dict[str, str], tuple[str
         if not isinstance(item, Rejected):
             for name, cell in zip(named, item[1], strict=True):
                 by_metric.setdefault(name, []).append(number_or_nan(cell))
-    units, notes = {}, []
-    for name, values in by_metric.items():
-        known = find_metric(name)
-        if known is not None:
-            units[known.name], note = infer_unit(known, values)
-            notes.append(note)
-    return units, tuple(notes)
+    return units_of(by_metric)
 
 
 def _result(

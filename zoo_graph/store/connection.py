@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
-from zoo_graph.errors import InputError, QueryLimitError, StoreUnavailableError
+from zoo_graph.errors import InputError, QueryLimitError, StoreError, StoreUnavailableError
 from zoo_graph.store import statements
 from zoo_graph.store.embedded import EmbeddedStore, Engine, prepare
 from zoo_graph.store.endpoints import Endpoint, Server, Source
@@ -58,6 +58,7 @@ class Connection:
         self._opened: dict[str | None, tuple[Endpoint, Bolt]] = {}
         self._opening = threading.Lock()
         self._closed = False
+        self._writers: set[int] = set()
         self._left_behind: list[threading.Thread] = []
 
     @property
@@ -120,8 +121,13 @@ class Connection:
         Raises:
             QueryRefusedError: it does more than read, or the store does not understand it.
             QueryLimitError: it ran into its limit of time or memory.
+            InputError: a limit that is none, or a parameter's value no graph can hold.
             StoreError: the store failed.
         """
+        if not seconds > 0 or (max_rows is not None and max_rows < 0):
+            raise InputError(
+                f"got limits of {seconds} s and {max_rows} rows; wanted more than 0 s and no negative count"
+            )
         statements.check(cypher)
         bolt = self._bolt(self._source.reader(seconds))
         return self._within(seconds, lambda: self._query_once(bolt, cypher, parameters, seconds, max_rows))
@@ -146,9 +152,19 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _turn(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Take a turn among the writers; a second one within the first would wait for itself."""
+        thread = threading.get_ident()
+        if thread in self._writers:
+            raise StoreError("got a write inside a write, wanted one: pass the outer one's transaction on and use that")
         source = self._source
-        return source.writing() if isinstance(source, EmbeddedStore) else contextlib.nullcontext()
+        with source.writing() if isinstance(source, EmbeddedStore) else contextlib.nullcontext():
+            self._writers.add(thread)
+            try:
+                yield
+            finally:
+                self._writers.discard(thread)
 
     def _transact(self, work: "Callable[[Statements], T]", access: str) -> T:
         """Run `work` in one transaction; where the engine has died, the next attempt starts it."""

@@ -107,6 +107,11 @@ class TestReadingAndWriting:
         assert store.read("MATCH (m:Model) RETURN count(m) AS n") == [{"n": 0}]
         assert store.version() == 0
 
+    def test_a_write_inside_a_write_is_an_error_and_no_endless_wait(self, store: Connection) -> None:
+        with pytest.raises(StoreError, match="write inside a write"):
+            store.write(lambda tx: store.write(lambda inner: None))
+        store.write(lambda tx: None)
+
     def test_each_write_raises_the_version_by_one(self, store: Connection) -> None:
         before = store.version()
         for _ in range(3):
@@ -281,6 +286,11 @@ class TestUsersQueries:
         store.write(lambda tx: tx.run("CREATE (:Model {id: 'a'})"))
         with pytest.raises(StoreError):
             store.write(lambda tx: tx.run("CREATE (:Model {id: 'a'})"))
+
+    @pytest.mark.parametrize("limits", [{"seconds": 0}, {"seconds": float("nan")}, {"max_rows": -1}])
+    def test_a_limit_that_is_none_is_an_input_error(self, store: Connection, limits: dict[str, float]) -> None:
+        with pytest.raises(InputError, match="got limits of"):
+            store.query("RETURN 1 AS x", {}, **limits)  # type: ignore[arg-type]
 
     def test_a_mistake_is_refused_in_the_stores_words(self, store: Connection) -> None:
         with pytest.raises(QueryRefusedError, match="RETUR"):

@@ -152,6 +152,15 @@ class TestCrashes:
         (tmp_path / "zoo.db" / "store" / "server.json").write_text('{"pid": 1')
         assert model_ids(fresh_zoo()) == ["kept"]
 
+    def test_a_starter_killed_half_way_leaves_an_engine_that_others_use(
+        self, fresh_zoo: OpenZoo, tmp_path: Path
+    ) -> None:
+        user = start_python(USER, tmp_path / "zoo.db")
+        assert wait_until(lambda: is_served(tmp_path / "zoo.db"))
+        user.kill()
+        end(user)
+        write_model(fresh_zoo(), "a")
+
     def test_a_store_whose_making_was_killed_is_made_by_the_next(self, fresh_zoo: OpenZoo, tmp_path: Path) -> None:
         (tmp_path / "zoo.db" / "store").mkdir(parents=True)
         (tmp_path / "zoo.db" / "store" / "password.draft").write_text("half")

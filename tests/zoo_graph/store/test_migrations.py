@@ -47,6 +47,25 @@ def test_the_schema_asks_for_nothing_neo4j_community_lacks() -> None:
     assert not re.search(r"NODE KEY|NOT NULL|IS TYPED|IS ::|RELATIONSHIP KEY|FULLTEXT|VECTOR", text)
 
 
+def test_the_readme_names_every_label_constraint_and_index() -> None:
+    readme = (ROOT / "schema" / "README.md").read_text(encoding="utf-8")
+    for step in load():
+        for statement in step.statements:
+            label, name = re.findall(r"\(n:(\w+)\).*n\.(\w+)", statement)[0]
+            mark = rf"\*\*`{name}`\*\* \(unique\)" if "UNIQUE" in statement else rf"`{name}` \(index\)"
+            section = readme.split(f"| `{label}` |")[1].split("\n| `")[0]
+            assert re.search(mark, section), statement
+
+
+def test_the_readme_names_every_relationship_and_property_our_statements_write() -> None:
+    readme = (ROOT / "schema" / "README.md").read_text(encoding="utf-8")
+    statements = (ROOT / "zoo_graph" / "queries.py").read_text(encoding="utf-8")
+    for kind in sorted(set(re.findall(r"\[\w*:([A-Z_]+)[\] {]", statements))):
+        assert f"-[:{kind}]->" in readme, kind
+    for name in sorted(set(re.findall(r"SET \w+\.(\w+)", statements))):
+        assert f"`{name}`" in readme, name
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

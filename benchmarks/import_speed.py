@@ -1,8 +1,8 @@
 """Import speed on a fresh embedded store: `python benchmarks/import_speed.py --json OUT [--data ../shared/data]`.
 
 Each file is imported, imported again (nothing may change), and the first one is forgotten. Seconds are wall clock of
-the whole `import_file`: opening, inferring units, parsing, writing. CPU seconds are this process's and
-the engine's (they run side by side). `load` is the machine's load average before each step: figures from a busy machine say so.
+the whole `import_file`: opening, inferring units, parsing, writing. CPU seconds are this process's and the engine's,
+which run side by side. `load` is the machine's load average before each step: figures from a busy machine say so.
 """
 
 import argparse

@@ -166,3 +166,8 @@ def test_curves_and_configs_are_read_from_json(read_csv: Read) -> None:
     assert (result.curve, result.curve_steps, result.config) == ((0.1, 0.5), (1, 2), {"lr": 0.1, "x": "y"})
     (row,) = read_csv(text.replace("[1, 2]", "[1]")).rejected
     assert (row.column, row.value, row.rule) == ("curve", "2 points, 1 steps", "curve has one step for each point")
+
+
+def test_the_unit_is_judged_over_all_spellings_of_a_metric(read_csv: Read) -> None:
+    with pytest.raises(ImportFileError, match="cannot tell the unit"):
+        read_csv("model,dataset,metric,score\na,d,acc,91\nb,d,acc,92\nc,d,accuracy,0.9\n")

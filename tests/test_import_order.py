@@ -77,6 +77,7 @@ def test_importing_zoo_graph_loads_no_heavy_library() -> None:
     import subprocess
     import sys
 
-    code = "import zoo_graph.cli, sys; print([m for m in ('torch', 'transformers', 'sklearn', 'scipy', 'pyarrow') if m in sys.modules])"
+    heavy = "torch", "transformers", "sklearn", "scipy", "pyarrow", "networkx"
+    code = f"import zoo_graph.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

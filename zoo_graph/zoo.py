@@ -420,13 +420,12 @@ class Zoo:
         from selection.recall.constraints import admit
 
         if constraints is not None:
-            # Nothing is downloaded or run for a model that no pick can be.
+            # Nothing is downloaded or run for a model that no pick can be; those without weights have their history.
             allowed = admit(tuple(candidates), constraints).kept
-            candidates = [candidates[index] for index in allowed]
-        known = [candidate for candidate in candidates if candidate.source is not None]
+            candidates = [candidates[index] for index in allowed if candidates[index].source is not None]
         return probe(
             dataset,
-            known,
+            candidates,
             self._cache(),
             max_length=max_length,
             names=names,

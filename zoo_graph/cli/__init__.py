@@ -3,6 +3,7 @@
 Ends with 0, 1 (the work failed) or 2 (the input cannot be used). Heavy rooms are imported inside the subcommands.
 """
 
+import logging
 import sys
 
 import typer
@@ -24,5 +25,7 @@ for command in (*graph.COMMANDS, *choosing.COMMANDS):
 
 def main() -> None:
     """Runs the command line; a known error becomes one sentence and an exit code, never a traceback."""
+    # The driver logs what `explained` tells better; without a handler Python would print it.
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())
     with explained():
         app(args=sys.argv[1:])

@@ -18,11 +18,14 @@ import numpy.typing as npt
 
 from selection import hub
 from selection.errors import CheckpointError
+from selection.images import open_image
 from selection.records import Modality
 
 FloatArray = npt.NDArray[np.float32]
 
 HEADS = {"text": "ForSequenceClassification", "image": "ForImageClassification"}
+# What families call their head where they do not name their encoder.
+HEAD_MODULES = frozenset({"classifier", "score", "head", "fc", "classification_head"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,13 +76,13 @@ class CallableBackbone:
         self._embed = embed
 
     def lengths(self, rows: Sequence[Any]) -> list[int]:
-        """The number of characters (texts) or 1 (images)."""
-        return [len(row) if isinstance(row, str) else 1 for row in rows]
+        """A quarter of the characters, which is about the tokens (texts), or 1 (images)."""
+        return [max(1, len(row) // 4) if isinstance(row, str) else 1 for row in rows]
 
     def embed(self, rows: Sequence[Any]) -> Embedded:
         """Calls the function and checks what it returns."""
         features = np.asarray(self._embed(list(rows)), dtype=np.float32)
-        if features.ndim != 2 or features.shape[0] != len(rows):
+        if features.ndim != 2 or features.shape[0] != len(rows) or not features.shape[1]:
             raise CheckpointError(
                 f"{self.name}: the callable returned shape {features.shape}; wanted ({len(rows)}, D) for these rows"
             )
@@ -98,11 +101,15 @@ class TransformersBackbone:
         config = read_config(folder)
         self.name = name
         self.modality = modality_of(folder)
-        self.max_length = max_length
         self._device = device
         self._preprocess = load_preprocessor(folder, self.modality)
-        self._head = _source_head(config, self.modality)
-        self._model = load_model(folder, self._head or "AutoModel").to(device).eval()
+        self._model, self._head = _load_with_source_head(folder, config, self.modality)
+        self._model.to(device).eval()
+        self._encoder = encoder_of(self._model) if self._head else self._model
+        self.max_length = max_length
+        if self.modality == "text":
+            self.max_length = token_limit(self._model, self._preprocess, max_length)
+            self._model.config.pad_token_id = self._preprocess.pad_token_id
         self.n_parameters = sum(p.numel() for p in self._model.parameters())
         self.digest = f"{folder_digest(folder)}-{max_length if self.modality == 'text' else 0}"
 
@@ -110,18 +117,24 @@ class TransformersBackbone:
         """Tokens of each text; 1 for an image."""
         if self.modality == "image":
             return [1] * len(rows)
-        encoded = self._preprocess(list(rows), truncation=True, max_length=self.max_length)
+        with quiet():
+            encoded = self._preprocess(list(rows), truncation=True, max_length=self.max_length)
         return [len(ids) for ids in encoded["input_ids"]]
 
     def embed(self, rows: Sequence[Any]) -> Embedded:
         """Embeds a batch without gradients."""
         import torch
 
-        batch = encode(self._preprocess, self.modality, rows, self.max_length).to(self._device)
-        with torch.inference_mode():
-            output = self._model(**batch, output_hidden_states=self._head is not None)
+        seen: list[Any] = []
+        hook = self._encoder.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        try:
+            with quiet(), torch.inference_mode():
+                batch = encode(self._preprocess, self.modality, rows, self.max_length).to(self._device)
+                output = self._model(**batch)
+        finally:
+            hook.remove()
         logits = output.logits.float().cpu().numpy() if self._head else None
-        return Embedded(_pool(output, batch.get("attention_mask")).float().cpu().numpy(), logits)
+        return Embedded(_pool(seen[-1].last_hidden_state, batch.get("attention_mask")).float().cpu().numpy(), logits)
 
 
 def open_backbone(
@@ -153,10 +166,10 @@ def checkpoint_folder(
         BudgetError: the download is larger than `max_bytes`.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
+    if path.is_dir() and str(source):
         read_config(path)
         return path
-    if path.is_file() or not hub.is_hub_id(str(source)):
+    if path.exists() or not hub.is_hub_id(str(source)):
         raise CheckpointError(
             f"no checkpoint at {str(source)!r}: wanted a folder with config.json and weights, or a hub id org/name"
         )
@@ -198,21 +211,34 @@ def load_preprocessor(folder: Path, modality: Modality) -> Any:
 
     loader = transformers.AutoTokenizer if modality == "text" else transformers.AutoImageProcessor
     try:
-        preprocess = loader.from_pretrained(str(folder))
+        with quiet():
+            preprocess = loader.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     except Exception as error:  # transformers raises whatever its loaders raise
         raise CheckpointError(
             f"{folder}: its {loader.__name__[4:].lower()} does not load: {_first_line(error)}"
         ) from error
-    if modality == "text" and preprocess.pad_token is None:
-        preprocess.pad_token = preprocess.eos_token or preprocess.unk_token
+    if modality == "text":
+        _pad_at_the_end(preprocess, folder)
     return preprocess
 
 
-def load_model(folder: Path, auto_class: str, **options: Any) -> Any:
-    """Loads weights in float32 with `transformers.<auto_class>`, quietly; a freshly made head is allowed.
+def _pad_at_the_end(preprocess: Any, folder: Path) -> None:
+    """Padding before a text would move its tokens' positions in models that count from the batch's left edge."""
+    preprocess.padding_side = "right"
+    if preprocess.pad_token is None:
+        preprocess.pad_token = preprocess.eos_token or preprocess.unk_token
+    if preprocess.pad_token is None:
+        raise CheckpointError(f"{folder}: its tokenizer has no token to pad with (padding, end of text or unknown)")
+
+
+def load_model(folder: Path, auto_class: str, *, fresh_head: bool = True, **options: Any) -> Any:
+    """Loads weights in float32 with `transformers.<auto_class>`, quietly; `fresh_head`: a head may be made anew.
+
+    Code that a checkpoint brings along never runs. Only torch's state for random numbers decides a fresh head, and
+    it is put back.
 
     Raises:
-        CheckpointError: weights are damaged, absent, or most of the encoder's are missing.
+        CheckpointError: weights are damaged or absent, or any (but a fresh head's) is missing or of another shape.
     """
     import torch
     import transformers
@@ -220,16 +246,48 @@ def load_model(folder: Path, auto_class: str, **options: Any) -> Any:
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise CheckpointError(f"{folder} holds no weights: wanted *.safetensors or pytorch_model.bin")
     try:
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             model, info = getattr(transformers, auto_class).from_pretrained(
-                str(folder), dtype=torch.float32, output_loading_info=True, **options
+                str(folder),
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                weights_only=True,
+                **options,
             )
     except Exception as error:  # transformers and safetensors raise whatever their loaders raise
         raise CheckpointError(f"{folder} does not load as a checkpoint: {_first_line(error)}") from error
-    missing = [key for key in info["missing_keys"] if not _is_head_weight(key)]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {len(missing)} weights of its encoder, the first is {missing[0]}")
+    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
+    lacking = [key for key in [*info["missing_keys"], *mismatched] if not fresh_head or _is_encoder_weight(model, key)]
+    if lacking:
+        part = "its encoder" if fresh_head else auto_class
+        raise CheckpointError(
+            f"{folder} lacks {len(lacking)} weights of {part} (missing or of another shape than config.json "
+            f"says), the first is {min(lacking)}"
+        )
     return model
+
+
+def encoder_of(model: Any) -> Any:
+    """The encoder inside a model with a head; None where the model itself is the encoder, or names none."""
+    return getattr(model, model.base_model_prefix, None) if model.base_model_prefix else None
+
+
+def token_limit(model: Any, preprocess: Any, max_length: int) -> int:
+    """`max_length`, or as many tokens as tokenizer and position table admit where those are fewer."""
+    positions = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0)
+    # Roberta's family counts positions from after its padding index.
+    offset = max(
+        (
+            module.padding_idx + 1
+            for name, module in model.named_modules()
+            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+        ),
+        default=0,
+    )
+    limit = int(min(max_length, preprocess.model_max_length))
+    return min(limit, positions - offset) if positions > offset else limit
 
 
 def encode(preprocess: Any, modality: Modality, rows: Sequence[Any], max_length: int) -> Any:
@@ -237,22 +295,6 @@ def encode(preprocess: Any, modality: Modality, rows: Sequence[Any], max_length:
     if modality == "text":
         return preprocess(list(rows), truncation=True, max_length=max_length, padding=True, return_tensors="pt")
     return preprocess([open_image(row) for row in rows], return_tensors="pt")
-
-
-def open_image(row: Any) -> Any:
-    """An RGB image of a path, an array or an image.
-
-    Raises:
-        CheckpointError: the file is no image.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image = Image.open(row) if isinstance(row, (str, Path)) else row
-        image = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
-        return image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise CheckpointError(f"{row} is no image that can be read: {error}") from error
 
 
 def folder_digest(folder: Path) -> str:
@@ -267,23 +309,33 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _pool(output: Any, mask: Any) -> Any:
-    hidden = output.hidden_states[-1] if getattr(output, "hidden_states", None) else output.last_hidden_state
+def _pool(hidden: Any, mask: Any) -> Any:
     if mask is not None and hidden.ndim == 3:  # (B, T, D): mean over real tokens
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
     if hidden.ndim == 4:  # (B, D, H, W): mean over places
         return hidden.mean((2, 3))
-    return hidden.mean(1)
+    return hidden.mean(1) if hidden.ndim == 3 else hidden
 
 
-def _source_head(config: dict[str, Any], modality: Modality) -> str | None:
+def _load_with_source_head(folder: Path, config: dict[str, Any], modality: Modality) -> tuple[Any, bool]:
+    """The model, and whether it has a classification head whose logits can be read beside the encoder's states."""
     architectures = config.get("architectures") or [""]
-    return f"AutoModel{HEADS[modality]}" if str(architectures[0]).endswith(HEADS[modality]) else None
+    if str(architectures[0]).endswith(HEADS[modality]):
+        model = load_model(folder, f"AutoModel{HEADS[modality]}")
+        if encoder_of(model) is not None:
+            return model, True
+    model = load_model(folder, "AutoModel")
+    return (model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model), False
 
 
-def _is_head_weight(key: str) -> bool:
-    return any(part in key for part in ("pooler", "classifier", "score.", "head"))
+def _is_encoder_weight(model: Any, key: str) -> bool:
+    """Pooler and head may be made afresh, nothing else."""
+    if "pooler" in key:
+        return False
+    if encoder_of(model) is not None:
+        return key.startswith(f"{model.base_model_prefix}.")
+    return key.split(".")[0] not in HEAD_MODULES
 
 
 def _first_line(error: Exception) -> str:
@@ -291,8 +343,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers' loading reports and bars off the terminal, and puts its settings back."""
+def quiet() -> Iterator[None]:
+    """Keeps transformers' reports and bars off the terminal meanwhile, and puts its settings back."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()

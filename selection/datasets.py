@@ -1,41 +1,31 @@
 """What a user calls a dataset, opened: rows, labels and three parts that never overlap.
 
-Knows files, folders and arrays. Does not know models: rows are texts, image paths or images, untouched.
-The validation part is made once from the training part, stratified and seeded; the test part is only ever the
-source's own, or, where it has none, a stratified fifth.
+Knows classes, splits and digests. Does not know files (`tables`) or models: rows are texts, image paths or images,
+untouched. The validation part is made once from the training part, stratified and seeded; the test part is only ever
+the source's own, or, where it has none, a stratified fifth.
 """
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from selection import images
 from selection.errors import DatasetError
 from selection.records import Modality
+from selection.tables import PART_NAMES, Part, is_empty, read_table
 
 IntArray = npt.NDArray[np.int64]
-Part = Literal["train", "validation", "test"]
 
-TEXT_COLUMNS = ("text", "sentence", "content", "document", "review")
-IMAGE_COLUMNS = ("image", "img", "path", "file", "filename", "file_name")
-LABEL_COLUMNS = ("label", "labels", "class", "target", "category")
-PART_NAMES: dict[str, Part] = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-FILE_SUFFIXES = (".csv", ".tsv", ".parquet")
+# Fractions with more different values than this are measurements, not names of classes.
+MAX_FRACTIONAL_CLASSES = 20
+LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +87,13 @@ def open_dataset(
     Raises:
         DatasetError: nothing there, a column is missing, no labels, fewer than two classes, or too few rows.
     """
-    path = Path(source)
-    if path.is_file():
-        rows, labels, parts = _read_file(path, text, label)
-        modality = _modality(rows)
-        rows = _resolve_images(rows, path.parent) if modality == "image" else rows
-    elif path.is_dir() and ((path / "state.json").exists() or (path / "dataset_dict.json").exists()):
-        rows, labels, parts = _read_hugging_face(path, text, label)
-        modality = _modality(rows)
-    elif path.is_dir():
-        rows, labels, parts = _read_image_folder(path)
-        modality = "image"
-    elif _looks_like_hub_id(str(source)):
-        rows, labels, parts = _read_hugging_face(str(source), text, label)
-        modality = _modality(rows)
-    else:
-        raise DatasetError(
-            f"no dataset at {str(source)!r}: wanted a CSV, TSV or Parquet file, a folder of image classes, a folder "
-            "saved by datasets.save_to_disk, or a hub id such as 'org/name'"
-        )
-    default_name = path.stem if path.is_file() else path.name if path.is_dir() else str(source)
-    return from_rows(name or default_name, modality, rows, labels, parts=parts, limits=limits, seed=seed)
+    table, modality = read_table(source, text, label)
+    path = Path(source).expanduser()
+    default_name = path.stem if path.is_file() else path.resolve().name if path.is_dir() else str(source)
+    dataset = from_rows(
+        name or default_name, modality, table.rows, table.labels, parts=table.parts, limits=limits, seed=seed
+    )
+    return replace(dataset, notes=table.notes + dataset.notes)
 
 
 def from_rows(
@@ -130,29 +106,78 @@ def from_rows(
     limits: Limits | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Makes a dataset of rows and labels in memory; rows with an empty label or text are left out and counted.
+    """Makes a dataset of rows and labels in memory; rows with an empty label or content are left out and counted.
 
-    `parts` names each row's part (train, validation, test and their usual synonyms); anything else is training.
+    Texts are strings; images are paths, encoded bytes, uint8 arrays or Pillow images. `parts` names each row's part
+    (train, validation, test and their usual synonyms; empty: train); rows of other parts are left out, unless no name
+    is known: then the column is no split and is not used.
 
     Raises:
         DatasetError: lengths differ, no row has a label, fewer than two classes, or a part would be empty.
     """
     if len(rows) != len(labels):
         raise DatasetError(f"{name}: got {len(rows)} rows and {len(labels)} labels; wanted one label for each row")
-    keep = [i for i, value in enumerate(labels) if not _is_missing(value) and not _is_empty(rows[i])]
+    contents = [_content(row, modality, name, number) for number, row in enumerate(rows, 1)]
+    named, part_notes = _named_parts(parts, len(rows))
+    keep = [i for i, value in enumerate(labels) if not _is_missing(value, name) and contents[i] is not None]
+    notes = [f"{len(rows) - len(keep)} of {len(rows)} rows have no label or no content and are left out"]
+    notes = notes * (len(keep) < len(rows)) + part_notes
+    keep = [i for i in keep if named[i] != LEFT_OUT]
+    if modality == "image":
+        keep, unreadable = _readable(contents, keep, name)
+        notes += unreadable
     if not keep:
         raise DatasetError(f"{name}: none of {len(rows)} rows has both a label and content; label some rows first")
     classes, codes = _encode([labels[i] for i in keep], name)
-    named = [PART_NAMES.get(str(parts[i]).lower().strip()) if parts is not None else None for i in keep]
-    train, validation, test = _split(codes, named, limits or Limits(), seed, name)
-    kept = tuple(rows[i] for i in keep)
-    notes = _notes(len(rows), len(keep), codes, train, len(classes))
+    train, validation, test = _split(codes, [named[i] for i in keep], limits or Limits(), seed, name)
+    absent = len(classes) - np.unique(codes[train]).size
+    if absent:
+        notes.append(f"{absent} of {len(classes)} classes have no row in the train part")
+    kept = tuple(contents[i] for i in keep)
     digest = _digest(name, modality, kept, codes, (train, validation, test))
-    return Dataset(name, modality, kept, codes, classes, train, validation, test, digest, notes)
+    return Dataset(name, modality, kept, codes, classes, train, validation, test, digest, tuple(notes))
+
+
+def _content(row: Any, modality: Modality, name: str, number: int) -> Any:
+    """The row as it is kept: a path for an image file's name, None where there is nothing."""
+    if is_empty(row):
+        return None
+    if modality == "image":
+        return Path(row) if isinstance(row, str) else row
+    if not isinstance(row, str):
+        raise DatasetError(f"{name}, row {number}: got {type(row).__name__} {row!r:.60}; wanted a text")
+    return row
+
+
+def _named_parts(parts: Sequence[str | None] | None, n_rows: int) -> tuple[list[str], list[str]]:
+    """Each row's part, or `LEFT_OUT`; and what must be told."""
+    if parts is None:
+        return ["train"] * n_rows, []
+    given = ["" if is_empty(part) else str(part).lower().strip() for part in parts]
+    unknown = Counter(part for part in given if part and part not in PART_NAMES)
+    if not any(part in PART_NAMES for part in given):
+        told = f"the split column names no part (got {', '.join(sorted(unknown)[:3])}) and is not used"
+        return ["train"] * n_rows, [told] if unknown else []
+    notes = [
+        f"{n} rows of the part {part!r} are left out (wanted train, validation or test)" for part, n in unknown.items()
+    ]
+    return [PART_NAMES.get(part, LEFT_OUT) if part else "train" for part in given], notes
+
+
+def _readable(contents: Sequence[Any], keep: list[int], name: str) -> tuple[list[int], list[str]]:
+    missing = [contents[i] for i in keep if isinstance(contents[i], Path) and not contents[i].is_file()]
+    if missing:
+        raise DatasetError(f"{name}: {len(missing)} image files are missing, the first is {missing[0]}")
+    good = [i for i in keep if images.is_readable(contents[i])]
+    bad = [i for i in keep if i not in set(good)] if len(good) < len(keep) else []
+    told = [f"{len(bad)} images cannot be read and are left out, the first is row {bad[0] + 1}"] if bad else []
+    if bad and isinstance(contents[bad[0]], Path):
+        told = [f"{len(bad)} images cannot be read and are left out, the first is {contents[bad[0]]}"]
+    return good, told
 
 
 def _encode(labels: list[Any], name: str) -> tuple[tuple[str, ...], IntArray]:
-    """Classes sorted (as numbers where all are), and each label's index."""
+    """Classes sorted (numbers by value, before names), and each label's index."""
     texts = [_label_text(value) for value in labels]
     unique = sorted(set(texts), key=lambda t: (0, float(t), t) if _is_number(t) else (1, 0.0, t))
     if len(unique) < 2:
@@ -160,7 +185,7 @@ def _encode(labels: list[Any], name: str) -> tuple[tuple[str, ...], IntArray]:
             f"{name}: got one class ({unique[0]!r}) in {len(labels)} labelled rows; wanted two or more, or there is "
             "nothing to choose a model by"
         )
-    if len(unique) > max(2, len(labels) // 2):
+    if len(unique) > max(2, len(labels) // 2) or _are_measurements(unique):
         raise DatasetError(
             f"{name}: got {len(unique)} different labels in {len(labels)} rows; wanted classes (regression targets "
             "are not supported yet); check that the label column is the right one"
@@ -169,12 +194,19 @@ def _encode(labels: list[Any], name: str) -> tuple[tuple[str, ...], IntArray]:
     return tuple(unique), np.array([index[t] for t in texts], dtype=np.int64)
 
 
+def _are_measurements(labels: Sequence[str]) -> bool:
+    fractional = all(map(_is_number, labels)) and any(not float(label).is_integer() for label in labels)
+    return fractional and len(labels) > MAX_FRACTIONAL_CLASSES
+
+
 def _split(
-    codes: IntArray, named: Sequence[Part | None], limits: Limits, seed: int, name: str
+    codes: IntArray, named: Sequence[str], limits: Limits, seed: int, name: str
 ) -> tuple[IntArray, IntArray, IntArray]:
     rng = np.random.default_rng(seed)
-    part = np.array([p or "train" for p in named])
+    part = np.array(named)
     train, validation, test = (np.flatnonzero(part == p) for p in ("train", "validation", "test"))
+    if not train.size:
+        raise DatasetError(f"{name}: its train part is empty ({codes.size} labelled rows); check the split column")
     if not test.size:
         train, test = _carve(codes, train, max(1, train.size // 5), rng)
     if not validation.size:
@@ -204,16 +236,6 @@ def _carve(codes: IntArray, indices: IntArray, n: int, rng: np.random.Generator)
     return order[~taken], order[taken]
 
 
-def _notes(n_rows: int, n_kept: int, codes: IntArray, train: IntArray, n_classes: int) -> tuple[str, ...]:
-    notes = []
-    if n_kept < n_rows:
-        notes.append(f"{n_rows - n_kept} of {n_rows} rows have no label or no content and are left out")
-    absent = n_classes - np.unique(codes[train]).size
-    if absent:
-        notes.append(f"{absent} of {n_classes} classes have no row in the train part")
-    return tuple(notes)
-
-
 def _digest(name: str, modality: str, rows: Iterable[Any], codes: IntArray, parts: Iterable[IntArray]) -> str:
     digest = hashlib.blake2b(f"{name}\0{modality}\0".encode(), digest_size=16)
     for row in rows:
@@ -230,148 +252,28 @@ def row_digest(row: Any) -> bytes:
         content = row.encode()
     elif isinstance(row, Path):
         content = row.read_bytes()
+    elif isinstance(row, bytes):
+        content = row
     else:
-        array = np.asarray(row)
+        array = np.asarray(row.convert("RGB") if hasattr(row, "convert") else row)
         content = f"{array.shape}{array.dtype}".encode() + array.tobytes()
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _label_text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value).strip()
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))  # a class may be called "nan" or "infinity"
     except ValueError:
         return False
-    return True
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
-
-
-def _is_empty(row: Any) -> bool:
-    return row is None or (isinstance(row, str) and not row.strip())
-
-
-def _modality(rows: Sequence[Any]) -> Modality:
-    sample = next((row for row in rows if row is not None), "")
-    if not isinstance(sample, str):
-        return "image"
-    return "image" if Path(sample).suffix.lower() in IMAGE_SUFFIXES and "\n" not in sample else "text"
-
-
-def _resolve_images(rows: Sequence[Any], folder: Path) -> list[Any]:
-    paths = [None if _is_empty(row) else folder / row for row in rows]
-    missing = [p for p in paths if p is not None and not p.is_file()]
-    if missing:
-        raise DatasetError(
-            f"{len(missing)} image files are missing, the first is {missing[0]}; paths are taken from {folder}"
-        )
-    return paths
-
-
-Table = tuple[Sequence[Any], Sequence[Any], Sequence[str | None] | None]
-
-
-def _read_file(path: Path, text: str | None, label: str | None) -> Table:
-    if path.suffix.lower() not in FILE_SUFFIXES:
-        raise DatasetError(f"got {path.name}; wanted a file ending in {', '.join(FILE_SUFFIXES)}")
-    columns = _parquet_columns(path) if path.suffix.lower() == ".parquet" else _csv_columns(path)
-    return _pick_columns(path.name, list(columns), lambda c: columns[c], text, label)
-
-
-def _csv_columns(path: Path) -> dict[str, list[Any]]:
-    csv.field_size_limit(1 << 27)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path.name} is no UTF-8 CSV file ({error}); save it as UTF-8 with a header row") from error
-    names = list(reader.fieldnames or ())
-    return {name: [row[name] for row in rows] for name in names}
-
-
-def _parquet_columns(path: Path) -> dict[str, list[Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DatasetError(f"{path.name} cannot be read as Parquet ({error})") from error
-    return {name: table.column(name).to_pylist() for name in table.column_names}
-
-
-def _pick_columns(
-    where: str, names: Sequence[str], column: Callable[[str], Sequence[Any]], text: str | None, label: str | None
-) -> Table:
-    content = _find(where, names, text, TEXT_COLUMNS + IMAGE_COLUMNS, "text (or image)", "--text")
-    target = _find(where, names, label, LABEL_COLUMNS, "label", "--label")
-    part = next((n for n in names if n.lower() in ("split", "part", "fold")), None)
-    return column(content), column(target), column(part) if part else None
-
-
-def _find(where: str, names: Sequence[str], told: str | None, usual: Sequence[str], what: str, option: str) -> str:
-    if told is not None:
-        if told not in names:
-            raise DatasetError(f"{where} has no column {told!r}; it has {', '.join(names) or 'none'}")
-        return told
-    lowered = {name.lower(): name for name in reversed(names)}
-    for candidate in usual:
-        if candidate in lowered:
-            return lowered[candidate]
-    raise DatasetError(f"{where} has no {what} column among {', '.join(names) or 'none'}; name it with {option}")
-
-
-def _read_image_folder(path: Path) -> Table:
-    """`class/image` or `part/class/image`."""
-    tops = sorted(p for p in path.iterdir() if p.is_dir())
-    by_part = {p: PART_NAMES[p.name.lower()] for p in tops if p.name.lower() in PART_NAMES}
-    rows: list[Any] = []
-    labels: list[str] = []
-    parts: list[str | None] = []
-    for top in by_part or [path]:
-        for folder in sorted(p for p in top.iterdir() if p.is_dir()):
-            images = sorted(f for f in folder.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
-            rows += images
-            labels += [folder.name] * len(images)
-            parts += [by_part.get(top)] * len(images)
-    if not rows:
-        raise DatasetError(
-            f"{path} holds no images in class folders; wanted {path.name}/<class>/<image> or "
-            f"{path.name}/train/<class>/<image> with {', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    return rows, labels, parts
-
-
-def _looks_like_hub_id(source: str) -> bool:
-    return not source.startswith((".", "/")) and 1 <= source.count("/") <= 1 and not source.endswith(FILE_SUFFIXES)
-
-
-def _read_hugging_face(source: Path | str, text: str | None, label: str | None) -> Table:
-    try:
-        import datasets  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise DatasetError(f"{source} needs the `datasets` library: pip install 'zoo-graph[hub]'") from error
-    try:
-        loaded = datasets.load_from_disk(str(source)) if isinstance(source, Path) else datasets.load_dataset(source)
-    except Exception as error:  # the library raises whatever its back ends raise
-        raise DatasetError(f"{source} could not be loaded by the `datasets` library: {error}") from error
-    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
-    rows: list[Any] = []
-    labels: list[Any] = []
-    parts: list[str | None] = []
-    for part, split in splits.items():
-        content, target, _ = _pick_columns(str(source), split.column_names, split.__getitem__, text, label)
-        column = _find(str(source), split.column_names, label, LABEL_COLUMNS, "label", "--label")
-        names = getattr(split.features[column], "names", None)
-        rows += list(content)
-        labels += [None if value == -1 else names[value] if names else value for value in target]
-        parts += [part] * len(split)
-    return rows, labels, parts
+def _is_missing(value: Any, name: str) -> bool:
+    if isinstance(value, (list, tuple, dict, set, np.ndarray)):
+        raise DatasetError(f"{name}: got the label {value!r:.60}; wanted one class for each row, not several")
+    return value is None or bool(value != value) or (isinstance(value, str) and not value.strip())

@@ -4,7 +4,10 @@ The cache holds features and logits only, never a text or an image. Its index is
 processes may share one cache; the least recently used entries go when the byte cap is passed.
 """
 
+import contextlib
 import hashlib
+import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,11 +20,15 @@ import numpy as np
 
 from selection.backbones import Backbone, Embedded, FloatArray
 from selection.datasets import row_digest
-from selection.errors import CheckpointError, InputError
+from selection.errors import CheckpointError, InputError, SelectionError
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES = 4_000_000_000
 # A batch holds at most this many length units (tokens), so long texts come in small batches.
 BATCH_UNITS = 8192
+INDEX = "index.sqlite"
+ORPHAN_SECONDS = 3600
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -50,8 +57,12 @@ class FeatureCache:
         self.folder = folder
         self.max_bytes = max_bytes
         folder.mkdir(parents=True, exist_ok=True)
-        with closing(self._index()) as index, index:
-            index.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, bytes INT, seconds REAL, used REAL)")
+        try:
+            self._create()
+        except sqlite3.DatabaseError:  # damaged: what it lists can be computed again
+            (folder / INDEX).unlink(missing_ok=True)
+            self._create()
+        self._sweep()
 
     def get(self, key: str) -> tuple[Embedded, float] | None:
         """The entry and the seconds it took to compute, or None; a damaged entry counts as absent."""
@@ -65,22 +76,37 @@ class FeatureCache:
             index.execute("UPDATE entry SET used = ? WHERE key = ?", (time.time(), key))
         try:
             tensors = load_file(self._path(key))
-        except (FileNotFoundError, SafetensorError):
+        except (OSError, SafetensorError):
+            tensors = {}
+        if "features" not in tensors:
             self._drop(key)
             return None
         return Embedded(tensors["features"], tensors.get("logits")), float(row[0])
 
     def put(self, key: str, entry: Embedded, seconds: float) -> None:
-        """Stores an entry whole or not at all, then drops the least recently used over the cap."""
+        """Stores an entry whole or not at all, then drops the least recently used over the cap.
+
+        One that is larger than the cap, or that the disk does not take, is not stored; the log says so.
+        """
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         tensors = {"features": np.ascontiguousarray(entry.features)}
         if entry.logits is not None:
             tensors["logits"] = np.ascontiguousarray(entry.logits)
-        draft = self.folder / f"{key}.{time.monotonic_ns()}.part"
-        save_file(tensors, draft)
-        n_bytes = draft.stat().st_size
-        draft.replace(self._path(key))
+        n_bytes = sum(tensor.nbytes for tensor in tensors.values())
+        if n_bytes > self.max_bytes:
+            logger.info("features of %d bytes are not cached: the cap is %d", n_bytes, self.max_bytes)
+            return
+        draft = self.folder / f"{key}.{os.getpid()}-{time.monotonic_ns()}.part"
+        try:
+            save_file(tensors, draft)
+            n_bytes = draft.stat().st_size
+            draft.replace(self._path(key))
+        except (OSError, SafetensorError) as error:  # the features are at hand all the same
+            draft.unlink(missing_ok=True)
+            logger.warning("features are not cached in %s: %s", self.folder, error)
+            return
         with closing(self._index()) as index, index:
             index.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (key, n_bytes, seconds, time.time()))
         self._shrink(keep=key)
@@ -90,6 +116,19 @@ class FeatureCache:
         """Bytes held now."""
         with closing(self._index()) as index:
             return int(index.execute("SELECT COALESCE(SUM(bytes), 0) FROM entry").fetchone()[0])
+
+    def _create(self) -> None:
+        with closing(self._index()) as index, index:
+            index.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, bytes INT, seconds REAL, used REAL)")
+
+    def _sweep(self) -> None:
+        """Removes files that a killed process left without an entry; young ones may be another's work under way."""
+        with closing(self._index()) as index:
+            listed = {f"{key}.safetensors" for (key,) in index.execute("SELECT key FROM entry")}
+        for path in [*self.folder.glob("*.part"), *self.folder.glob("*.safetensors")]:
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in listed and time.time() - path.stat().st_mtime > ORPHAN_SECONDS:
+                    path.unlink()
 
     def _shrink(self, keep: str) -> None:
         with closing(self._index()) as index:
@@ -111,7 +150,7 @@ class FeatureCache:
         return self.folder / f"{key}.safetensors"
 
     def _index(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.folder / "index.sqlite", timeout=60)
+        return sqlite3.connect(self.folder / INDEX, timeout=60)
 
 
 def extract(
@@ -127,9 +166,13 @@ def extract(
     A batch that does not fit the memory is halved, down to one row.
 
     Raises:
-        CheckpointError: the checkpoint fails on these rows, or one row alone does not fit the memory, or the
-            features are not finite.
+        InputError: no rows.
+        CheckpointError: the checkpoint fails on these rows, or one row alone does not fit the memory, or its
+            features or logits are not finite.
+        DatasetError: an image cannot be read.
     """
+    if not rows:
+        raise InputError(f"{backbone.name}: got no rows; wanted at least one to extract features of")
     sample_digest = hashlib.blake2b(b"".join(map(row_digest, rows)), digest_size=12).hexdigest()
     key = hashlib.blake2b(f"{backbone.digest}|{sample_digest}|1".encode(), digest_size=16).hexdigest()
     hit = cache.get(key) if cache else None
@@ -138,27 +181,41 @@ def extract(
     start = time.perf_counter()
     embedded = _embed_all(backbone, rows, batch_size, track)
     seconds = time.perf_counter() - start
-    if not np.isfinite(embedded.features).all():
-        raise CheckpointError(f"{backbone.name}: its features hold nan or infinity; the checkpoint is not usable here")
+    for what, array in (("features", embedded.features), ("logits", embedded.logits)):
+        if array is not None and not np.isfinite(array).all():
+            raise CheckpointError(
+                f"{backbone.name}: its {what} hold nan or infinity; the checkpoint is not usable here"
+            )
     if cache:
         cache.put(key, embedded, seconds)
     return Features(embedded.features, embedded.logits, seconds, sample_digest)
 
 
 def _embed_all(backbone: Backbone, rows: Sequence[Any], batch_size: int, track: Track | None) -> Embedded:
-    lengths = np.asarray(backbone.lengths(rows))
+    try:
+        lengths = np.asarray(backbone.lengths(rows))
+    except Exception as error:  # a tokenizer may raise anything
+        raise _failed(backbone, error) from error
     order = np.argsort(-lengths, kind="stable")  # the longest first: a lack of memory shows at once
     batches = list(_batches(order, lengths, batch_size))
     parts: list[Embedded] = []
     for batch in track(batches, len(batches)) if track else batches:
         parts += _embed_halving(backbone, [rows[i] for i in batch])
-    features = np.empty((len(rows), parts[0].features.shape[1]), dtype=np.float32)
-    features[order] = np.concatenate([part.features for part in parts])
-    if parts[0].logits is None:
-        return Embedded(features)
-    logits = np.empty((len(rows), parts[0].logits.shape[1]), dtype=np.float32)
-    logits[order] = np.concatenate([part.logits for part in parts if part.logits is not None])
-    return Embedded(features, logits)
+    features = _in_order([part.features for part in parts], order, backbone.name)
+    logits = [part.logits for part in parts if part.logits is not None]
+    return Embedded(features, _in_order(logits, order, backbone.name) if logits else None)
+
+
+def _in_order(pieces: list[FloatArray], order: Any, name: str) -> FloatArray:
+    widths = {piece.shape[1] for piece in pieces}
+    if len(widths) > 1 or sum(map(len, pieces)) != len(order):
+        raise CheckpointError(
+            f"{name}: its batches have {sum(map(len, pieces))} rows and {sorted(widths)} columns; wanted {len(order)} "
+            "rows of one width"
+        )
+    whole = np.empty((len(order), widths.pop()), dtype=np.float32)
+    whole[order] = np.concatenate(pieces)
+    return whole
 
 
 def _batches(order: Any, lengths: Any, batch_size: int) -> Iterable[Any]:
@@ -172,13 +229,19 @@ def _batches(order: Any, lengths: Any, batch_size: int) -> Iterable[Any]:
 def _embed_halving(backbone: Backbone, rows: list[Any]) -> list[Embedded]:
     try:
         return [backbone.embed(rows)]
-    except (MemoryError, RuntimeError) as error:
+    except SelectionError:
+        raise
+    except Exception as error:  # a checkpoint's code may raise anything
         if not is_out_of_memory(error):
-            raise CheckpointError(f"{backbone.name} fails on these rows: {error}") from error
+            raise _failed(backbone, error) from error
         if len(rows) == 1:
             raise CheckpointError(f"{backbone.name}: one row alone does not fit the memory: {error}") from error
     half = len(rows) // 2
     return _embed_halving(backbone, rows[:half]) + _embed_halving(backbone, rows[half:])
+
+
+def _failed(backbone: Backbone, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{backbone.name} fails on these rows ({type(error).__name__}): {error}")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -5,19 +5,18 @@ after kill -9: runs already there are yielded again without work, failed ones ar
 """
 
 import json
-import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selection.datasets import Dataset
-from selection.errors import InputError, SelectionError
+from selection.errors import InputError, TrialError
+from selection.executors.local import LocalExecutor
+from selection.features import FeatureCache
 from selection.records import Candidate, Failure, Measurement, Progress, ProxyScore, Recipe, Trial
 from selection.schedule import eval_steps, geometric_stops
 
@@ -66,66 +65,47 @@ def measure(
     folder.mkdir(parents=True, exist_ok=True)
     with _Journal(folder) as journal:
         done = journal.read()
-        runs = [
-            Run(candidate, dataset, replace(recipe, seed=seed), with_proxies=seed == seeds[0])
-            for seed in seeds
-            for dataset in datasets
-            for candidate in candidates
-        ]
-        yield from (done[run.key] for run in runs if run.key in done)
-        todo = [run for run in runs if run.key not in done]
+        runs = {
+            run.key: run
+            for run in (
+                Run(candidate, dataset, replace(recipe, seed=seed), with_proxies=seed == seeds[0])
+                for seed in seeds
+                for dataset in datasets
+                for candidate in candidates
+            )
+        }
+        yield from (done[key] for key in runs if key in done)
         until = time.monotonic() + hours * 3600 if hours is not None else float("inf")
-        for run, result in _work(todo, workers, until, points, cache or folder / "features", device):
-            if isinstance(result, Measurement):
-                journal.append(run.key, result)
-            yield result
-
-
-def _work(
-    todo: list[Run], workers: int, until: float, points: int, cache: Path, device: str
-) -> Iterator[tuple[Run, Measurement | Failure]]:
-    """Runs at most `workers` at a time; a worker that dies takes only its own run with it."""
-    queue = list(reversed(todo))
-    while queue and time.monotonic() < until:
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),))
-        running: dict[Future[Measurement], Run] = {}
-        try:
-            while running or (queue and time.monotonic() < until):
-                while queue and len(running) < workers and time.monotonic() < until:
-                    run = queue.pop()
-                    running[pool.submit(measure_one, run, points, cache, device)] = run
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    run = running[future]
-                    yield run, _result(run, future, alone=len(running) == 1)
-                    del running[future]
-        except BrokenProcessPool:
-            # Whose worker died is unknown: the runs under way go on one by one, so the next death names its run.
-            queue += list(running.values())
-            workers = 1
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _result(run: Run, future: "Future[Measurement]", alone: bool) -> Measurement | Failure:
-    try:
-        return future.result()
-    except SelectionError as error:
-        return _failure(run, str(error))
-    except BrokenProcessPool:
-        if not alone:
-            raise
-        return _failure(run, "its process was killed (out of memory?)")
-    except Exception as error:  # a checkpoint's own code may raise anything; the other runs go on
-        return _failure(run, f"{type(error).__name__}: {error}")
+        work = partial(_measure_alone, points=points, cache=cache or folder / "features", device=device)
+        # Spawned even for one worker: a checkpoint that crashes the process or eats the memory takes only its own run.
+        with LocalExecutor(work, workers, spawn=True) as executor:
+            todo = [run for key, run in runs.items() if key not in done]
+            for run, result in executor.run(todo, lambda: time.monotonic() >= until):
+                if isinstance(result, Measurement):
+                    journal.append(run.key, result)
+                yield result if isinstance(result, Measurement) else _failure(run, str(result))
 
 
 def _failure(run: Run, reason: str) -> Failure:
     return Failure(run.candidate.model, run.dataset.name, run.recipe.seed, reason)
 
 
+def _measure_alone(run: Run, points: int, cache: Path, device: str) -> Measurement:
+    """`measure_one` on the recipe's number of threads, in a process of its own."""
+    import threadpoolctl
+
+    import selection.proxies  # noqa: F401  loads every BLAS there is, so that the limit holds for all
+    from selection.finetune import threads
+
+    # BLAS threads of two workers on two cores wait for each other in busy loops: fifty times slower at worst.
+    with threadpoolctl.threadpool_limits(run.recipe.threads), threads(run.recipe.threads):
+        return measure_one(run, points, cache, device)
+
+
 def measure_one(run: Run, points: int, cache: Path, device: str = "cpu") -> Measurement:
     """Fine-tunes one pair to the end and tests it once; scores its proxies on the features of the train part.
+
+    The measurement's recipe names the head that the model got, where its family lacks the one asked for.
 
     Raises:
         SelectionError: the checkpoint or the training failed.
@@ -133,14 +113,16 @@ def measure_one(run: Run, points: int, cache: Path, device: str = "cpu") -> Meas
     from selection.finetune import FineTuner
 
     total = run.recipe.total_steps
-    steps = eval_steps(total, geometric_stops(8, total), points)
+    trial = Trial(run.candidate, run.recipe, eval_steps(total, geometric_stops(8, total), points))
+    tuner = FineTuner(run.dataset, device=device)
+    head = tuner.head(trial)
     seconds, proxies = _proxies(run, cache, device) if run.with_proxies else (0.0, ())
-    progress, test_score = FineTuner(run.dataset, device=device).complete(Trial(run.candidate, run.recipe, steps))
+    progress, test_score = tuner.complete(trial)
     return Measurement(
         model=run.candidate.model,
         dataset=run.dataset.name,
         metric=run.recipe.metric,
-        recipe=run.recipe,
+        recipe=replace(run.recipe, head=head),
         progress=progress,
         test_score=test_score,
         n_train=int(run.dataset.train.size),
@@ -151,35 +133,13 @@ def measure_one(run: Run, points: int, cache: Path, device: str = "cpu") -> Meas
 
 
 def _proxies(run: Run, cache: Path, device: str) -> tuple[float, tuple[ProxyScore, ...]]:
-    from selection.backbones import open_backbone
-    from selection.features import FeatureCache, extract
-    from selection.proxies import score_all
+    from selection.probing import probe
 
-    rows, labels = run.dataset.part("train")
-    backbone = open_backbone(
-        run.candidate.source or "", name=run.candidate.model, max_length=run.recipe.max_length, device=device
-    )
-    found = extract(backbone, rows, cache=FeatureCache(cache))
-    return found.seconds, score_all(
-        found.features, labels, source_logits=found.logits, sample_digest=found.sample_digest
-    )
-
-
-def _start_worker(parent: int) -> None:
-    """Bounds a worker to one thread, and ends it when its parent has gone (kill -9 leaves no orphans)."""
-    import threadpoolctl
-    import torch
-
-    torch.set_num_threads(1)
-    # BLAS threads of two workers on two cores wait for each other in busy loops: fifty times slower at worst.
-    threadpoolctl.threadpool_limits(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    probed = probe(run.dataset, [run.candidate], FeatureCache(cache), max_length=run.recipe.max_length, device=device)
+    if probed.failures:
+        raise TrialError(f"{run.candidate.model} on {run.dataset.name}: {probed.failures[0].reason}")
+    seconds = probed.row_seconds[run.candidate.model] * run.dataset.train.size
+    return seconds, probed.scores[run.candidate.model]
 
 
 class _Journal:
@@ -210,8 +170,17 @@ class _Journal:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             self._stream.truncate(whole)
-        lines = (json.loads(line) for line in content[:whole].splitlines())
-        return {line["key"]: measurement_from(line["measurement"]) for line in lines}
+        return dict(self._line(number, line) for number, line in enumerate(content[:whole].splitlines(), 1))
+
+    def _line(self, number: int, line: bytes) -> tuple[str, Measurement]:
+        try:
+            fields = json.loads(line)
+            return fields["key"], measurement_from(fields["measurement"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"got {line[:60]!r} in line {number} of {self._path}, wanted a measurement: the file was changed or "
+                "damaged; mend or remove that line, or give another --folder"
+            ) from error
 
     def append(self, key: str, measurement: Measurement) -> None:
         line = json.dumps({"key": key, "measurement": asdict(measurement)}) + "\n"

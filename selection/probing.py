@@ -115,7 +115,7 @@ def _scored(found: Features, labels: object, names: list[str] | None) -> tuple[P
 def local_candidates(sources: Iterable[str | Path]) -> tuple[list[Candidate], list[Failure]]:
     """Candidates of checkpoint folders and hub ids given by hand; a folder's model id is `local/<folder>`.
 
-    A folder that is no checkpoint is a failure; so is the second folder of one name.
+    A folder that is no checkpoint is a failure; so is another folder of the same name. One given twice counts once.
     """
     from selection.backbones import modality_of, read_config
     from selection.hub import is_hub_id
@@ -123,17 +123,20 @@ def local_candidates(sources: Iterable[str | Path]) -> tuple[list[Candidate], li
     found: dict[str, Candidate] = {}
     failures = []
     for source in sources:
-        path = Path(source)
-        name = f"local/{path.resolve().name}" if path.is_dir() or not is_hub_id(str(source)) else str(source)
+        path = Path(source).expanduser()
+        local = path.exists() or not is_hub_id(str(source))
+        name = f"local/{path.resolve().name}" if local else str(source)
+        where = str(path.resolve()) if local else str(source)
+        if name in found and found[name].source == where:
+            continue
         try:
             if name in found:
                 raise CheckpointError(f"two models would be called {name}: {found[name].source} and {path}; rename one")
-            if path.is_dir():
+            if not local:
+                found[name] = Candidate(name, where)
+            elif path.is_dir():
                 config = read_config(path)
-                family = str(config["model_type"])
-                found[name] = Candidate(name, str(path.resolve()), modality_of(path), family=family)
-            elif is_hub_id(str(source)):
-                found[name] = Candidate(name, str(source))
+                found[name] = Candidate(name, where, modality_of(path), family=str(config["model_type"]))
             else:
                 raise CheckpointError(f"no checkpoint folder at {path}, and it is no hub id like org/name")
         except CheckpointError as error:

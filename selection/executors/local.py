@@ -29,12 +29,13 @@ def _never() -> bool:
 class LocalExecutor(Generic[T, R]):
     """`work(item)` for many items; with more than one worker, `work`, items and results must be picklable.
 
-    One worker works in the calling process, several in spawned ones: so each has its own random state and threads,
-    and a script must guard its main part with `if __name__ == "__main__"`. Leaving the context ends the workers.
+    One worker works in the calling process (unless `spawn`), several in spawned ones: so each has its own random state
+    and threads, and a script must guard its main part with `if __name__ == "__main__"`. Leaving the context ends them.
     """
 
-    def __init__(self, work: Callable[[T], R], workers: int = 1) -> None:
+    def __init__(self, work: Callable[[T], R], workers: int = 1, *, spawn: bool = False) -> None:
         self._work = work
+        self._spawn = spawn
         self._n_workers = workers
         self._idle: list[_Worker[T, R]] = []
         self._busy: dict[Connection, tuple[_Worker[T, R], T]] = {}
@@ -50,7 +51,7 @@ class LocalExecutor(Generic[T, R]):
 
     def run(self, items: Sequence[T], stop: Callable[[], bool] = _never) -> Iterator[tuple[T, R | Exception]]:
         """Yields each item with its result or its exception, as they end; none starts once `stop()` is true."""
-        if self._n_workers == 1:
+        if self._n_workers == 1 and not self._spawn:
             for item in items:
                 if stop():
                     return

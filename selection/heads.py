@@ -1,0 +1,171 @@
+"""A checkpoint with a classification head: rows in, class logits out; for training, testing and use alike.
+
+Knows how a head is put on a checkpoint and how its logits are read. Does not know optimizers, steps or datasets' parts.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from selection.backbones import (
+    HEAD_MODULES,
+    HEADS,
+    encode,
+    encoder_of,
+    load_model,
+    load_preprocessor,
+    modality_of,
+    read_config,
+    token_limit,
+)
+from selection.errors import CheckpointError, TrialError
+from selection.records import Head, Modality, Precision
+
+FloatArray = npt.NDArray[np.float32]
+
+EVALUATION_BATCH = 64
+MEAN_HEAD = "ForTokenClassification"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadedModel:
+    """A model with its preprocessing. `max_length` is in tokens; `head` tells how class logits are read."""
+
+    model: Any
+    preprocess: Any
+    modality: Modality
+    head: Head
+    max_length: int
+    precision: Precision
+    device: str
+
+    def encoded(self, rows: Sequence[Any]) -> list[Any]:
+        """Texts as lists of token ids (never empty), images as they are."""
+        if self.modality == "image":
+            return list(rows)
+        ids = self.preprocess(list(rows), truncation=True, max_length=self.max_length)["input_ids"]
+        return [one or [self.preprocess.pad_token_id] for one in ids]
+
+    def logits(self, encoded: Sequence[Any]) -> torch.Tensor:
+        """Class logits (B, C) in float32 of one batch; of the mean head the mean over real tokens."""
+        inputs = self._collate(list(encoded))
+        with self._autocast():
+            logits = self.model(**inputs).logits.float()
+        if self.head != "mean":
+            return logits  # type: ignore[no-any-return]
+        mask = inputs["attention_mask"].unsqueeze(-1)  # (B, T, 1)
+        return (logits * mask).sum(1) / mask.sum(1)  # type: ignore[no-any-return]
+
+    def score(self, encoded: Sequence[Any]) -> FloatArray:
+        """Class logits (N, C) of all rows without gradients, in batches of like length.
+
+        Raises:
+            TrialError: logits are not finite.
+        """
+        order = np.argsort([-length(row) for row in encoded], kind="stable")
+        scores = np.empty((len(encoded), self.model.config.num_labels), dtype=np.float32)
+        self.model.eval()
+        for start in range(0, order.size, EVALUATION_BATCH):
+            batch = order[start : start + EVALUATION_BATCH]
+            with torch.inference_mode():
+                scores[batch] = self.logits([encoded[i] for i in batch]).cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise TrialError("its logits are not finite; a smaller learning rate may help")
+        return scores
+
+    def _collate(self, rows: list[Any]) -> Any:
+        if self.modality == "image":
+            return encode(self.preprocess, "image", rows, self.max_length).to(self.device)
+        batch = self.preprocess.pad({"input_ids": rows}, return_tensors="pt")
+        return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
+
+    def _autocast(self) -> Any:
+        kind = self.device.split(":")[0]
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def length(row: Any) -> int:
+    """Tokens of an encoded text; 1 for an image."""
+    return len(row) if isinstance(row, list) else 1
+
+
+def head_of(folder: Path, wanted: Head) -> Head:
+    """The head that a checkpoint gets: "mean" only for texts, and where its family classifies tokens at all."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES as FAMILIES
+
+    has_it = modality_of(folder) == "text" and read_config(folder)["model_type"] in FAMILIES
+    return "mean" if wanted == "mean" and has_it else "native"
+
+
+def auto_class(head: Head, modality: Modality) -> str:
+    """The name of the `transformers` class that loads a checkpoint with this head."""
+    return f"AutoModel{MEAN_HEAD if head == 'mean' else HEADS[modality]}"
+
+
+def open_headed(
+    folder: Path,
+    *,
+    head: Head,
+    max_length: int,
+    precision: Precision = "float32",
+    device: str = "cpu",
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> HeadedModel:
+    """Opens a checkpoint with its own head, or with a fresh one for `classes` that `seed` decides.
+
+    Raises:
+        CheckpointError: it does not load, or its family has no such head.
+    """
+    modality = modality_of(folder)
+    preprocess = load_preprocessor(folder, modality)
+    options: dict[str, Any] = {}
+    if classes is not None:
+        labels = dict(enumerate(classes))
+        options = {
+            "num_labels": len(labels),
+            "id2label": labels,
+            "label2id": {name: i for i, name in labels.items()},
+            "ignore_mismatched_sizes": True,
+        }
+    with seeded(seed, device):
+        model = load_model(folder, auto_class(head, modality), fresh_head=classes is not None, **options).to(device)
+    if modality == "text":
+        # Heads that read the last token look for the padding by this id.
+        model.config.get_text_config().pad_token_id = preprocess.pad_token_id
+        max_length = token_limit(model, preprocess, max_length)
+    return HeadedModel(model, preprocess, modality, head, max_length, precision, device)
+
+
+def encoder_and_head(model: Any) -> tuple[list[Any], list[Any]]:
+    """The parameters of the encoder without its pooler, and all others, each in the model's order.
+
+    Raises:
+        CheckpointError: no head is found.
+    """
+    base = encoder_of(model)
+    if base is not None:
+        in_encoder = {id(p) for name, p in base.named_parameters() if "pooler" not in name}
+    else:
+        in_encoder = {id(p) for name, p in model.named_parameters() if name.split(".")[0] not in HEAD_MODULES}
+    encoder = [p for p in model.parameters() if id(p) in in_encoder]
+    head = [p for p in model.parameters() if id(p) not in in_encoder]
+    if not head:
+        raise CheckpointError(f"{type(model).__name__} shows no head that could be trained")
+    return encoder, head
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seeds torch's generators on the CPU and `device` for the block, and puts their states back."""
+    with torch.random.fork_rng(devices=[device] if device != "cpu" else []):
+        torch.default_generator.manual_seed(seed)
+        if device != "cpu":
+            torch.cuda.manual_seed(seed)
+        yield

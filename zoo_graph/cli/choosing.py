@@ -263,16 +263,16 @@ def demo(
     targets = listed(target) or [demonstration.TARGET]
     found = []
     for one in targets:
-        ready, _ = demonstration.prepare(one, shared=shared, say=say)
+        ready, path = demonstration.prepare(one, shared=shared, say=say)
         if fetch_only:
             continue
         where = folder / one
         shown = demonstration.demonstrate(
             where,
             one,
+            path,
             k=k,
             workers=workers,
-            shared=shared,
             say=lambda text: show([text]),
             track=_probing,
             on_event=lambda event, made: show([f"   {report.event_line(event, made)}"]),

@@ -61,27 +61,25 @@ def prepare(target: str, *, shared: Path | None = None, say: Say) -> tuple[Check
 
 def demonstrate(
     folder: Path,
-    target: str = TARGET,
+    target: str,
+    path: Path,
     *,
     k: int = K,
     workers: int = 1,
-    shared: Path | None = None,
     say: Say,
     track: Any = None,
     on_event: Callable[[Any, Plan], None] | None = None,
 ) -> Demonstration:
     """Seed graph without the target -> refresh -> recommend -> plan -> select by real fine-tuning -> report.
 
-    Run again on the same folder, it goes on where it stopped.
+    `path` is the target's file, as `prepare` returned it; the candidates' folders are there too. Run again on the same folder, it goes on where it stopped.
 
     Raises:
-        PackageError: the candidates or the target cannot be fetched.
         SelectionError, ZooError: as the steps it runs.
     """
     from selection import report
     from selection.finetune import default_device, default_precision
 
-    _, path = prepare(target, shared=shared, say=say)
     start, cpu_start = time.perf_counter(), _cpu_seconds()
     held_out = seed.group_of(target)
     dataset = open_dataset(path, name=target, limits=protocol.LIMITS)

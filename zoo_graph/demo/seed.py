@@ -59,11 +59,10 @@ def write_without(datasets: Collection[str], folder: Path) -> Path:
     """Copies the tables to `folder` without the rows of these datasets."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in TABLES:
-        key = "id" if name == "datasets" else "dataset"
         with (seed_folder() / f"{name}.csv").open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
             columns = list(reader.fieldnames or ())
-            rows = [row for row in reader if row.get(key) not in datasets]
+            rows = [row for row in reader if row.get("dataset") not in datasets]
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, columns, lineterminator="\n")
             writer.writeheader()

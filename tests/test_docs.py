@@ -62,5 +62,5 @@ def test_cypher_of_the_readme_answers_on_both_stores(store: Connection, tmp_path
 
 
 def test_scripts_and_files_that_the_readme_names_are_there() -> None:
-    for name in re.findall(r"\]\(([\w/.]+)\)", README) + ["scripts/demo", "scripts/test", "docker-compose.yml"]:
+    for name in [*re.findall(r"\]\(([\w/.]+)\)", README), "scripts/demo", "scripts/test", "docker-compose.yml"]:
         assert (ROOT / name).exists(), name

@@ -1,0 +1,62 @@
+"""Regret and cost beside brute force, on numbers one can do by head."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from selection.datasets import from_rows
+from selection.records import Candidate, Measurement, Outcome, Plan, Progress, Recall, Recipe, Standing
+from zoo_graph.demo.demonstration import Demonstration
+from zoo_graph.demo.verification import compared, lines, write
+from zoo_graph.errors import InputError
+
+CANDIDATES = [Candidate("a", n_parameters=1), Candidate("b", n_parameters=3), Candidate("c", n_parameters=2)]
+
+
+def run(model: str, validation: float, test: float) -> Measurement:
+    progress = Progress(10, (10,), (validation,), 100.0, 10.0)
+    return Measurement(model, "films", "accuracy", Recipe(), progress, test, 80, 20)
+
+
+def shown(winner: str, test_score: float) -> Demonstration:
+    standing = Standing(1, Candidate(winner), 2, Progress(10, (10,), (0.9,), 8.0, 8.0))
+    plan = Plan((), (), 0.0, 0.0, 0.0)
+    outcome = Outcome("films", "accuracy", (standing,), test_score, Path("best"), plan, 9.0, 6.0)
+    data = from_rows("films", "text", ["x", "y"] * 20, [0, 1] * 20)
+    return Demonstration(data, Recall((), (), ()), plan, outcome, Path("r"), ("films",), 20.0, 9.0, 1.0)
+
+
+RUNS = {"a": run("a", 0.90, 0.80), "b": run("b", 0.85, 0.86), "c": run("c", 0.80, 0.71)}
+
+
+def test_regret_is_points_below_the_validation_pick() -> None:
+    found = compared(shown("c", 0.71), CANDIDATES, RUNS)
+    assert (found.brute_force_winner, found.oracle_winner) == ("a", "b")
+    assert found.regret(found.ours) == pytest.approx(9.0)
+    assert found.regret(found.oracle) == pytest.approx(-6.0)
+    assert found.largest == 0.86
+    assert found.chance == pytest.approx((0.80 + 0.86 + 0.71) / 3)
+
+
+def test_cost_is_ours_over_brute_forces() -> None:
+    found = compared(shown("a", 0.80), CANDIDATES, RUNS)
+    assert found.brute_force_seconds == 30.0
+    assert found.our_training_seconds / found.brute_force_seconds == pytest.approx(0.2)
+    assert found.our_seconds / found.brute_force_seconds == pytest.approx(0.3)
+
+
+def test_lines_give_the_mean_with_its_standard_error() -> None:
+    one = compared(shown("a", 0.80), CANDIDATES, RUNS)
+    two = replace(one, target="other", ours=0.78)
+    text = "\n".join(lines([one, two]))
+    assert "1.00 ± 1.00" in text  # regrets 0 and 2
+    assert "20%" in text
+
+
+def test_nothing_verified_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        write([], tmp_path)
+    found = compared(shown("a", 0.80), CANDIDATES, RUNS)
+    assert json.loads(write([found], tmp_path).read_text())[0]["winner"] == "a"

@@ -1,0 +1,73 @@
+"""What recall is told of the graph: nothing of the target among the sources, everything else in its place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selection.records import Candidate, ProxyScore
+from zoo_graph.evidence import candidates_of, evidence
+from zoo_graph.ingest import import_file
+from zoo_graph.snapshot import Snapshot, take
+from zoo_graph.store import Connection
+
+
+@pytest.fixture
+def snapshot(embedded_store: Connection, tmp_path: Path) -> Snapshot:
+    (tmp_path / "m.csv").write_text(
+        "model,n_parameters,license,modality,source\nacme/a,10000000,mit,text,a-folder\nacme/b,20000000,,text,\n"
+    )
+    (tmp_path / "r.csv").write_text("model,x,y,z\nacme/a,0.9,0.5,0.2\nacme/b,0.7,0.6,\n")
+    (tmp_path / "p.csv").write_text(
+        "model,dataset,proxy,score,seconds,sample_digest,n_samples\n"
+        "acme/a,x,logme,1.5,0.1,s,100\nacme/b,x,logme,0.5,0.1,s,100\nacme/a,z,logme,9,0.1,s,100\n"
+    )
+    import_file(embedded_store, tmp_path / "m.csv", format="models")
+    import_file(embedded_store, tmp_path / "r.csv", metric="accuracy", format="wide")
+    import_file(embedded_store, tmp_path / "p.csv", format="proxies")
+    return take(embedded_store, tmp_path)
+
+
+def test_candidates_carry_what_constraints_ask_for(snapshot: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "a-folder").mkdir()
+    a, b = candidates_of(snapshot, tmp_path)
+    assert a == Candidate("acme/a", str(tmp_path / "a-folder"), "text", 10_000_000, "mit", None)
+    assert (b.source, b.license) == (None, None)
+
+
+def test_a_source_that_is_no_folder_there_stays_as_it_is(snapshot: Snapshot, tmp_path: Path) -> None:
+    assert candidates_of(snapshot, tmp_path)[0].source == "a-folder"
+
+
+def test_results_on_the_target_are_measured_and_never_a_source(snapshot: Snapshot) -> None:
+    found = evidence(snapshot, candidates_of(snapshot), target="z", proxies={})
+    assert found.datasets == ("x", "y")
+    assert found.measured is not None
+    np.testing.assert_array_equal(found.measured, [0.2, np.nan])
+    np.testing.assert_array_equal(found.scores, [[0.9, 0.5], [0.7, 0.6]])
+    assert "z" not in found.datasets
+    np.testing.assert_array_equal(found.past_proxies["logme"], [[1.5, np.nan], [0.5, np.nan]])
+    np.testing.assert_array_equal(found.proxies["logme"], [9, np.nan])
+
+
+def test_a_dataset_held_out_gives_nothing(snapshot: Snapshot) -> None:
+    found = evidence(snapshot, candidates_of(snapshot), target="new", proxies={}, hold_out=["x", "unheard of"])
+    assert found.datasets == ("y", "z")
+    assert found.past_proxies["logme"].shape == (2, 2)
+    assert np.nanmax(found.past_proxies["logme"]) == 9  # the one on z; those on x are gone
+
+
+def test_fresh_proxies_stand_before_those_the_graph_holds(snapshot: Snapshot) -> None:
+    fresh = {
+        "acme/b": [ProxyScore("logme", 3.0, 0.1, 50, "t"), ProxyScore("leep", float("nan"), 0.0, 50, "t", "no head")]
+    }
+    found = evidence(snapshot, candidates_of(snapshot), target="z", proxies=fresh)
+    np.testing.assert_array_equal(found.proxies["logme"], [np.nan, 3.0])
+    assert "leep" not in found.proxies
+
+
+def test_a_candidate_without_results_has_a_row_of_nan(snapshot: Snapshot) -> None:
+    candidates = (*candidates_of(snapshot), Candidate("mine/new"))
+    found = evidence(snapshot, candidates, target="new", proxies={})
+    assert np.isnan(found.scores[2]).all()
+    assert found.metric == "accuracy"

@@ -218,6 +218,8 @@ def load_preprocessor(folder: Path, modality: Modality) -> Any:
             f"{folder}: its {loader.__name__[4:].lower()} does not load: {_first_line(error)}"
         ) from error
     if modality == "text":
+        if len(preprocess) <= len(preprocess.all_special_tokens):  # transformers makes an empty one of no files
+            raise CheckpointError(f"{folder} holds no vocabulary: wanted its tokenizer's files beside the weights")
         _pad_at_the_end(preprocess, folder)
     return preprocess
 

@@ -106,12 +106,12 @@ def _csv_columns(path: Path) -> dict[str, list[Any]]:
             stream.seek(0)
             delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
             reader = csv.DictReader(stream, delimiter=delimiter)
+            names = list(reader.fieldnames or ())
             rows = [_whole_row(row, path, reader.line_num) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path.name} is no UTF-8 CSV file ({error}); save it as UTF-8 with a header row") from error
     finally:
         csv.field_size_limit(limit)
-    names = list(reader.fieldnames or ())
     return {name: [row[name] for row in rows] for name in names}
 
 

@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Top to bottom; rooms of one line know each other only through lines above.
 ROOMS = {
     "selection": [
-        "errors", "records", "metrics", "proxies", "datasets", "hub", "backbones", "features", "classifier",
-        "schedule", "recipes", "trends", "halving", "recall", "probing", "trainer", "race", "journal", "simulated",
-        "finetune", "executors", "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
+        "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
+        "heads", "classifier", "schedule", "recipes", "trends", "halving", "recall", "probing", "trainer", "race", "journal", "simulated",
+        "training", "finetune", "executors", "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",

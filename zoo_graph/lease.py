@@ -125,8 +125,12 @@ def _is_dead(held: dict[str, Any]) -> bool:
 
 
 def _process_started(pid: int) -> str:
-    """Returns the kernel's start time of a process, which tells a reused pid from the old one; "" where unknown."""
+    """Returns the kernel's start time of a process, which tells a reused pid from the old one; "" where unknown.
+
+    A process that was killed and that its parent has not collected yet is none any more: its time is "" too.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]

@@ -4,6 +4,8 @@ The kills are those of scripts/stress_kill.py, fewer and on tiny inputs; that sc
 """
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from zoo_graph import lease
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # When each command is killed: parts of its undisturbed seconds, the later ones mostly in the attempts that go on.
@@ -84,6 +88,15 @@ def test_a_process_left_over_is_seen(kill: ModuleType, tmp_path: Path) -> None:
         assert kill.wait_until(lambda: site.strays() == [left.pid], 10)
         left.kill()
     assert site.strays() == []
+
+
+def test_a_killed_refresh_that_nobody_collected_holds_no_lease() -> None:
+    with subprocess.Popen(["sleep", "60"]) as holder:
+        held = {"host": socket.gethostname(), "pid": holder.pid, "started": lease._process_started(holder.pid)}
+        assert not lease._is_dead(held)
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+        assert lease._is_dead(held)
 
 
 def test_moments_are_spread_over_the_whole(kill: ModuleType) -> None:

@@ -104,9 +104,9 @@ class Refresh(Import):
         self.base = site.folder / "base.db"
         site.clear()
         for words in (["import", str(inputs.first)], ["refresh"], ["import", str(inputs.later)]):
-            attempt = Attempt(site, words)
-            if not attempt.ends(ATTEMPT_SECONDS) or attempt.process.returncode:
-                raise RuntimeError(f"zoo {words[0]} failed undisturbed: {attempt.stderr()}")
+            with Attempt(site, words) as attempt:
+                if not attempt.ends(ATTEMPT_SECONDS) or attempt.process.returncode:
+                    raise RuntimeError(f"zoo {words[0]} failed undisturbed: {attempt.stderr()}")
         site.stop_engines()
         shutil.rmtree(self.base, ignore_errors=True)
         site.zoo.rename(self.base)
@@ -210,7 +210,7 @@ def whole_lines(path: Path) -> list[str]:
     return content[: content.rfind("\n") + 1].splitlines()
 
 
-def make_inputs(folder: Path, *, data: Path | None = None, rows: int = 16_000, refreshed: int = 2_500) -> Inputs:
+def make_inputs(folder: Path, *, data: Path | None = None, rows: int = 12_000, refreshed: int = 2_000) -> Inputs:
     """Tiny checkpoints and texts, and tables of so many results: cut from `data/mteb`, or made up."""
     sys.path.insert(0, str(ROOT / "tests"))
     from tiny_checkpoints import sentiment_csv, tiny_bert

@@ -76,11 +76,11 @@ class Stress:
     def undisturbed(self) -> None:
         self.site.clear()
         self.command.begin()
-        attempt = self._start(1)
-        if not attempt.ends(ATTEMPT_SECONDS) or attempt.process.returncode:
-            raise RuntimeError(f"zoo {self.command.name} failed undisturbed: {attempt.stderr()}")
-        self.found.undisturbed_seconds = time.monotonic() - attempt.started
-        self.lines = set(self._lines(attempt))
+        with self._start(self.workers[0]) as attempt:
+            if not attempt.ends(ATTEMPT_SECONDS) or attempt.process.returncode:
+                raise RuntimeError(f"zoo {self.command.name} failed undisturbed: {attempt.stderr()}")
+            self.found.undisturbed_seconds = time.monotonic() - attempt.started
+            self.lines = set(self._lines(attempt))
         self.lasting = {*look_after(self.site.zoo, self.command.seen), *self.command.written()}
         self.left = self._left()
 
@@ -93,23 +93,30 @@ class Stress:
         promised: set[str] = set()
         failures = 0
         for number in range(len(moments) + FAILURES + 1):
-            attempt = self._start(self.chance.choice(self.workers))
             self.found.resumed += number > 0
-            victim: Victim | None = None
-            if moments and not attempt.ends(moments[-1] * self.found.undisturbed_seconds):
-                moments.pop()
-                promised |= self._promised(told, attempt)
-                victim = strike(self.site, attempt, victims[self.found.kills.total() % len(victims)], self.chance)
-                self.found.kills[victim] += 1
-                self._check(promised | self._promised(told, attempt, look_too=False))
-            elif moments:  # late for what was left to do: put off, on a fresh zoo brought forward
-                moments.insert(0, moments.pop() * (1 if number else 0.9))
-            code = self._ended(attempt, told, victim)
+            with self._start(self.chance.choice(self.workers)) as attempt:
+                victim: Victim | None = None
+                if moments and not attempt.ends(moments[-1] * self.found.undisturbed_seconds):
+                    moments.pop()
+                    victim = self._kill(attempt, victims, told, promised)
+                elif moments:  # late for what was left to do: put off, on a fresh zoo brought forward
+                    moments.insert(0, moments.pop() * (1 if number else 0.9))
+                code = self._ended(attempt, told, victim)
             failures += victim is None and code != 0
             if code == 0 or failures == FAILURES:
                 break
         self._check(promised)
         self._compare()
+
+    def _kill(self, attempt: Attempt, victims: list[Victim], told: list[str], promised: set[str]) -> Victim:
+        """Adds to what is promised all that is acknowledged, kills the next victim, and looks for the promised."""
+        promised |= self._promised(told, attempt)
+        victim = strike(self.site, attempt, victims[self.found.kills.total() % len(victims)], self.chance)
+        self.found.kills[victim] += 1
+        promised |= self._promised(told, attempt, look_too=False)
+        self.found.acknowledged += len(promised)
+        self._check(promised)
+        return victim
 
     def _ended(self, attempt: Attempt, told: list[str], victim: Victim | None) -> int:
         """Waits for the attempt's exit code, and notes what it should not have done."""
@@ -145,7 +152,6 @@ class Stress:
 
     def _check(self, promised: set[str]) -> None:
         held = {*look_after(self.site.zoo, self.command.seen), *self.command.written()}
-        self.found.acknowledged += len(promised)
         self.found.lost += sorted(promised - held)
 
     def _left(self) -> End:

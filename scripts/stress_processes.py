@@ -18,7 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from neo4j.exceptions import DriverError, Neo4jError
 
@@ -26,6 +26,7 @@ from zoo_graph.store import Engine, locks, open_store
 from zoo_graph.store.bolt import Bolt
 from zoo_graph.store.endpoints import Endpoint
 
+LOOK_SECONDS = 120
 TIMES = {"seconds", "cpu_seconds", "feature_seconds", "started", "finished"}
 
 Victim = Literal["command", "command and engine", "engine", "worker"]
@@ -91,6 +92,19 @@ class Attempt:
             os.close(writes)
             self._reader = threading.Thread(target=self._read, args=(reads,), daemon=True)
             self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves no process of its group behind."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        self._out.close()
+        self._err.close()
 
     def ends(self, seconds: float) -> bool:
         try:
@@ -159,23 +173,42 @@ def look(zoo: Path, queries: dict[str, str]) -> Counter[str] | None:
         bolt.close()
 
 
-def look_after(zoo: Path, queries: dict[str, str]) -> Counter[str]:
-    """What the graph holds after a kill; where the engine is gone, a copy is asked, and the zoo stays as it crashed."""
-    for _ in range(100):
-        if (seen := look(zoo, queries)) is not None:
-            return seen
-        if not locks.is_held(zoo / "store" / "server.lock"):
-            break
+def look_after(zoo: Path, queries: Queries) -> Counter[str]:
+    """What the graph holds after a kill; where the engine is gone, a copy is asked, and the zoo stays as it crashed.
+
+    Raises:
+        TimeoutError: neither an engine answers nor do the files come to rest.
+    """
+    deadline = time.monotonic() + LOOK_SECONDS
+    while time.monotonic() < deadline:
+        if not (zoo / "store" / "password").exists():
+            return Counter()
+        found = look(zoo, queries)
+        if found is None:
+            found = _look_at_copy(zoo, queries)
+        if found is not None:
+            return found
         time.sleep(0.1)
-    if not (zoo / "store" / "password").exists():
-        return Counter()
+    raise TimeoutError(f"the engine of {zoo} neither answered nor ended within {LOOK_SECONDS} s")
+
+
+def _look_at_copy(zoo: Path, queries: Queries) -> Counter[str] | None:
+    """What a copy of the files holds; None where an engine was at them, or came while they were copied."""
+    if locks.is_held(zoo / "store" / "server.lock"):
+        return None
     copy = zoo.with_name("copy.db")
-    shutil.copytree(zoo, copy)
-    with open_store(copy, engine=Engine(grace_seconds=0.1)) as store:
-        found = _collected(store.read, queries)
-    wait_until(lambda: not locks.is_held(copy / "store" / "server.lock"), 60)
-    shutil.rmtree(copy)
-    return found
+    try:
+        shutil.copytree(zoo, copy)
+        if locks.is_held(zoo / "store" / "server.lock"):
+            return None
+        with open_store(copy, engine=Engine(grace_seconds=0.1)) as store:
+            found = _collected(store.read, queries)
+        wait_until(lambda: not locks.is_held(copy / "store" / "server.lock"), LOOK_SECONDS)
+        return found
+    except shutil.Error:  # files went while they were copied
+        return None
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _collected(read: Any, queries: dict[str, str]) -> Counter[str]:

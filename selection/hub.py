@@ -89,8 +89,8 @@ def _download(source: str, name: str, revision: str | None, max_bytes: int, say:
         )
     if new:
         say(f"{source}: {n_bytes / 1e6:,.0f} MB in {len(new)} files")
-    with _without_bars():
-        return Path(huggingface_hub.snapshot_download(name, revision=info.sha, allow_patterns=sorted(sizes)))
+    with _without_bars():  # by the revision's own name, so that the cache finds it by that name when offline
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=sorted(sizes)))
 
 
 @contextlib.contextmanager
@@ -114,9 +114,12 @@ def _cached(name: str, revision: str | None, source: str) -> Path | None:
     from huggingface_hub import errors
 
     try:
-        folder = Path(huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True))
+        config = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
+        if not isinstance(config, str):
+            return None
+        folder = Path(config).parent
         _needed({path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}, source)
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError, CheckpointError, OSError):
+    except (errors.HFValidationError, CheckpointError, OSError):
         return None
     return folder
 

@@ -56,8 +56,15 @@ class Training:
         self._encoded: dict[Part, tuple[list[Any], IntArray]] = {}
 
     def load(self, path: Path) -> None:
-        """Takes over a saved state."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        """Takes over a saved state.
+
+        Raises:
+            TrialError: the file is damaged.
+        """
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch's reader raises what its unpickler, its archive or the system raises
+            raise TrialError(f"its saved state {path.name} does not load: {error}") from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 

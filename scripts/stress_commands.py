@@ -15,7 +15,7 @@ from typing import ClassVar
 from stress_processes import Attempt, Queries, Site, Victim, plain
 
 ROOT = Path(__file__).resolve().parents[1]
-ATTEMPT_SECONDS = 300
+ATTEMPT_SECONDS = 900
 RACE = ("--epochs", "1", "--batch-size", "16", "--learning-rate", "1e-3", "--max-length", "16")
 
 End = dict[str, Counter[str]]

@@ -2,11 +2,12 @@
 
 python scripts/stress_kill.py [--times 20] [--only import,refresh,measure,select] [--json OUT] [--data ../shared/data]
 
-Each command runs undisturbed first; the moments are spread over the seconds that took. A kill takes the command, the
-command and the store's engine, the engine alone, or a worker of `measure`. What the command had acknowledged by then
-(its output, its progress bar, its journal, what another reader saw in the graph) must be there right after the kill:
-it is read from the living engine, or from a copy of the zoo, so that the next attempt meets the crash as it was. The
-same command then goes on until it ends, and what it leaves is compared with what the undisturbed run left. Linux only.
+Each command runs undisturbed first; the moments are spread over the CPU seconds that took. A kill takes the command,
+the command and the store's engine, the engine alone, or a worker of `measure`. What the command had acknowledged by
+then (its output, its progress bar, its journal, what another reader saw in the graph) must be there right after the
+kill: it is read from the living engine, or from a copy of the zoo, so that the next attempt meets the crash as it was.
+The same command then goes on until it ends, and what it leaves is compared with what the undisturbed run left.
+Linux only.
 """
 
 import argparse
@@ -55,7 +56,7 @@ class Stressed:
             "acknowledged": self.acknowledged,
             "lost": len(self.lost),
             "mismatches": len(self.mismatches),
-            "undisturbed s": round(self.undisturbed_seconds, 1),
+            "undisturbed CPU s": round(self.undisturbed_seconds, 1),
             "seconds": round(self.seconds),
         }
 
@@ -79,7 +80,7 @@ class Stress:
         with self._start(self.workers[0]) as attempt:
             if not attempt.ends(ATTEMPT_SECONDS) or attempt.process.returncode:
                 raise RuntimeError(f"zoo {self.command.name} failed undisturbed: {attempt.stderr()}")
-            self.found.undisturbed_seconds = time.monotonic() - attempt.started
+            self.found.undisturbed_seconds = attempt.cpu_seconds
             self.lines = set(self._lines(attempt))
         self.lasting = {*look_after(self.site.zoo, self.command.seen), *self.command.written()}
         self.left = self._left()
@@ -96,7 +97,7 @@ class Stress:
             self.found.resumed += number > 0
             with self._start(self.chance.choice(self.workers)) as attempt:
                 victim: Victim | None = None
-                if moments and not attempt.ends(moments[-1] * self.found.undisturbed_seconds):
+                if moments and not attempt.ends(ATTEMPT_SECONDS, moments[-1] * self.found.undisturbed_seconds):
                     moments.pop()
                     victim = self._kill(attempt, victims, told, promised)
                 elif moments:  # late for what was left to do: put off, on a fresh zoo brought forward
@@ -173,7 +174,7 @@ class Stress:
 def stress(
     name: str, folder: Path, inputs: Inputs, *, moments: Sequence[float], seed: int = 0, workers: Sequence[int] = (1, 2)
 ) -> Stressed:
-    """Kills `zoo NAME` once for each moment (a part of its undisturbed seconds, 0 to 1), across fresh zoos."""
+    """Kills `zoo NAME` once for each moment (a part of its undisturbed CPU seconds, 0 to 1), across fresh zoos."""
     started = time.monotonic()
     site = Site(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,7 +188,8 @@ def stress(
         left = list(reversed(moments))
         while left:
             work.until_done(left, victims)
-            print(f"  {name}: {found.kills.total()} kills, {found.zoos} zoos, {len(found.lost)} lost", flush=True)
+            counts = f"{len(found.lost)} lost, {len(found.mismatches)} mismatches"
+            print(f"  {name}: {found.kills.total()} kills, {found.zoos} zoos, {counts}", flush=True)
     finally:
         site.clear()
     found.seconds = time.monotonic() - started

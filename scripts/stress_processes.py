@@ -5,6 +5,7 @@ Linux only: processes are found in /proc. Knows nothing of which command does wh
 
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
@@ -26,7 +27,8 @@ from zoo_graph.store import Engine, locks, open_store
 from zoo_graph.store.bolt import Bolt
 from zoo_graph.store.endpoints import Endpoint
 
-LOOK_SECONDS = 120
+LOOK_SECONDS = 300
+LOOK_EVERY_SECONDS = 0.05
 TIMES = {"seconds", "cpu_seconds", "feature_seconds", "started", "finished"}
 
 Victim = Literal["command", "command and engine", "engine", "worker"]
@@ -55,6 +57,15 @@ class Site:
         """All that is neither the engine nor, if still running, a command of ours."""
         return [pid for pid, line in self._marked() if "launcher.py" not in line]
 
+    def cpu_seconds(self) -> float:
+        """What the marked processes that live have used so far."""
+        ticks = 0
+        for pid, _ in self._marked():
+            with contextlib.suppress(OSError):  # it has ended
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop_engines(self) -> None:
         for pid in self.pids("launcher.py"):
             with contextlib.suppress(ProcessLookupError):
@@ -82,7 +93,9 @@ class Attempt:
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
         reads, writes = os.openpty() if bar else (-1, self._err.fileno())
-        self.started = time.monotonic()
+        self._site = site
+        self._before = site.cpu_seconds()
+        self.cpu_seconds = 0.0
         self.process = subprocess.Popen(
             [*start, *words], env=environment, cwd=site.folder, stdin=subprocess.DEVNULL, stdout=self._out,
             stderr=writes, process_group=0,
@@ -106,12 +119,18 @@ class Attempt:
         self._out.close()
         self._err.close()
 
-    def ends(self, seconds: float) -> bool:
-        try:
-            self.process.wait(max(seconds, 0))
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+    def ends(self, seconds: float, cpu_seconds: float = math.inf) -> bool:
+        """Waits for the command's end, but no longer than it and all it started use so much CPU time, or so long.
+
+        CPU time, as on a busy machine a moment by the clock would come before the work has begun.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.cpu_seconds < cpu_seconds:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(LOOK_EVERY_SECONDS)
+                return True
+            self.cpu_seconds = max(self.cpu_seconds, self._site.cpu_seconds() - self._before)
+        return False
 
     def stdout(self) -> str:
         return _text(self._out)

@@ -222,7 +222,7 @@ def _split(
             raise DatasetError(f"{name}: its {label} part is empty ({codes.size} labelled rows); add rows")
     if np.unique(codes[train]).size < 2:
         raise DatasetError(
-            f"{name}: its train part holds one class only, wanted two or more: take more rows, or check the split column"
+            f"{name}: its train part holds one class only, wanted two or more: take more rows, or check the split"
         )
     return np.sort(train), np.sort(validation), np.sort(test)
 

@@ -72,7 +72,8 @@ def demonstrate(
 ) -> Demonstration:
     """Seed graph without the target -> refresh -> recommend -> plan -> select by real fine-tuning -> report.
 
-    `path` is the target's file, as `prepare` returned it; the candidates' folders are there too. Run again on the same folder, it goes on where it stopped.
+    `path` is the target's file, as `prepare` returned it; the candidates' folders are there too. Run
+    again on the same folder, it goes on where it stopped.
 
     Raises:
         SelectionError, ZooError: as the steps it runs.

@@ -45,7 +45,7 @@ TASKS = (
     "reuters-r52",
 )
 # Three seeds each, for the noise.
-REPEATED_TASKS = ("clinc10-domain", "spam-subject", "friends-speaker")
+REPEATED_TASKS = ("clinc10-domain", "spam-subject", "sms-spam")
 SEEDS = (0, 1, 2)
 
 

@@ -108,8 +108,8 @@ def lines(found: Sequence[Verification]) -> list[str]:
         label = f"{what}, share of brute force's"
         told.append("  " + label.ljust(30) + "".join(f"{share:18.0%}" for share in shares) + _mean(shares, 2).rjust(16))
     told += [
-        f"  {one.target}: ours {one.winner} {one.ours:.3f}; brute force {one.brute_force_winner} {one.brute_force:.3f}; "
-        f"oracle {one.oracle_winner} {one.oracle:.3f}"
+        f"  {one.target}: ours {one.winner} {one.ours:.3f}; "
+        f"brute force {one.brute_force_winner} {one.brute_force:.3f}; oracle {one.oracle_winner} {one.oracle:.3f}"
         for one in found
     ]
     return told

@@ -86,7 +86,7 @@ def whole_tasks(found: list[Measurement], n_models: int) -> set[str]:
 
 
 def round_off(one: Measurement) -> Measurement:
-    """Five digits are more than the noise, and keep the table small. Seconds are CPU seconds: the machine was shared."""
+    """Five digits are more than the noise and keep the table small; CPU seconds, as the machine was shared."""
     progress = replace(
         one.progress,
         curve=tuple(float(f"{score:.5g}") for score in one.progress.curve),

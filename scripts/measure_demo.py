@@ -1,5 +1,8 @@
 """Measures the demo zoo (hours on 2 cores; resumable) and writes the seed tables of `zoo_graph/demo/seed`.
 
+The journal of what was measured so far is kept in `benchmarks/demo_measurements.jsonl.gz`: unpack it to
+DIR/measurements.jsonl and only what is missing is measured.
+
 python scripts/measure_demo.py --shared ../shared/data/texts --journal DIR [--workers 2] [--hours 3] [--tables-only]
 """
 

@@ -59,8 +59,11 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._create()
+        except sqlite3.OperationalError:  # locked, or the disk is full: not damaged
+            raise
         except sqlite3.DatabaseError:  # damaged: what it lists can be computed again
             (folder / INDEX).unlink(missing_ok=True)
+            (folder / f"{INDEX}-journal").unlink(missing_ok=True)
             self._create()
         self._sweep()
 

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,11 @@ class Header:
 
     @property
     def digest(self) -> str:
-        """24 hex digits that change whenever other decisions could follow; estimated seconds do not count."""
+        """24 hex digits of dataset, candidates, recipes and rungs. Estimated seconds do not count, nor do probes: those
+        of the first call are in the journal."""
+        trials = [asdict(replace(trial, probe=None)) for trial in self.plan.trials]
         rungs = [(rung.n_candidates, rung.n_survivors, rung.until_step) for rung in self.plan.rungs]
-        inputs = [FORMAT, self.dataset, self.dataset_digest, [asdict(trial) for trial in self.plan.trials], rungs]
+        inputs = [FORMAT, self.dataset, self.dataset_digest, trials, rungs]
         return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
@@ -176,7 +178,7 @@ def _progress(row: dict[str, Any]) -> Progress:
 
 def _plan(row: dict[str, Any]) -> Plan:
     trials = tuple(
-        Trial(Candidate(**trial["candidate"]), Recipe(**trial["recipe"]), tuple(trial["eval_steps"]))
+        Trial(Candidate(**trial["candidate"]), Recipe(**trial["recipe"]), tuple(trial["eval_steps"]), trial["probe"])
         for trial in row["trials"]
     )
     rungs = tuple(Rung(**rung) for rung in row["rungs"])

@@ -3,6 +3,7 @@
 `score` is always larger-is-better. Seconds are wall clock unless the name says `cpu_seconds`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,11 +74,20 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Ranked picks, what was kept out by constraints, and remarks the user must read (tiny zoo, no proxies...)."""
+    """Ranked picks, what was kept out by constraints, and remarks the user must read (tiny zoo, no proxies...).
+
+    Iterates over its picks, best first.
+    """
 
     picks: tuple[Pick, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Pick]:
+        return iter(self.picks)
+
+    def __len__(self) -> int:
+        return len(self.picks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +118,15 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One candidate's run under one recipe; `eval_steps` (ascending, last = total_steps) are its curve's points."""
+    """One candidate's run under one recipe; `eval_steps` (ascending, last = total_steps) are its curve's points.
+
+    `probe` is the accuracy of a linear probe on frozen features, which rung 0 decides by; None where not known.
+    """
 
     candidate: Candidate
     recipe: Recipe
     eval_steps: tuple[int, ...]
+    probe: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

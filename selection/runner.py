@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -80,7 +80,6 @@ def select(
     folder: Path,
     *,
     dataset_digest: str = "",
-    probe_scores: Mapping[str, float | None] | None = None,
     n_validation: int | None = None,
     n_test: int | None = None,
     track: Track | None = None,
@@ -115,7 +114,7 @@ def select(
         tell = track or (lambda event: None)
         run = _Run(journal, trainer, executor, folder, tell, lambda: time.monotonic() >= end, limit, keep)
         while not (race := run.race()).finished:
-            _next(run, race, probe_scores or {})
+            _next(run, race)
         _discard(run, race)
     return _outcome(journal.header, race, folder)
 
@@ -149,11 +148,11 @@ def trial_folder(folder: Path, trial: Trial) -> Path:
     return folder / "trials" / f"{readable}-{digest}"
 
 
-def _next(run: _Run, race: Race, probe_scores: Mapping[str, float | None]) -> None:
+def _next(run: _Run, race: Race) -> None:
     """Does the next thing that the standing of the race asks for."""
     is_last = race.rung == len(race.plan.rungs) - 1
     if race.probes is None:
-        run.record(Probed({model: _known(probe_scores.get(model)) for model in race.active}))
+        run.record(Probed({model: _known(race.trial(model).probe) for model in race.active}))
     elif race.rung == 0:
         _decide(run, race, probe_survivors(race.active, race.current.n_survivors, race.probes))
     elif race.waiting():

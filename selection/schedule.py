@@ -75,13 +75,15 @@ def plan(
     probe_survivors: int | None = None,
     workers: int = 1,
     budget_seconds: float | None = None,
+    probes: Mapping[str, float | None] | None = None,
 ) -> Plan:
     """Rungs, evaluation points and cost of a selection among `candidates` (best recalled first).
 
-    Rung 0 lets `probe_survivors` of them through (default: `probe_cut`). The training rungs end at `stops`
-    (default: `geometric_stops`, none before `first_stop`, by default twice the warm-up and a sixteenth of the total:
-    scores at the very first steps say nothing of the last); after each, max(1, floor(n / eta)) go on, and the last
-    trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to `eval_points` in all.
+    Rung 0 lets `probe_survivors` of them through (default: `probe_cut`), by their scores in `probes`. The training
+    rungs end at `stops` (default: `geometric_stops`, none before `first_stop`, by default twice the warm-up and a
+    sixteenth of the total: scores at the very first steps say nothing of the last); after each, max(1, floor(n / eta))
+    go on, and the last trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to
+    `eval_points` in all.
 
     `expected_seconds` takes every candidate for an average one, `worst_seconds` lets the slowest survive every cut;
     both count `workers` trials at once. `brute_force_seconds` trains every candidate of the plan to the end, tests one.
@@ -102,7 +104,8 @@ def plan(
     limit = math.inf if budget_seconds is None else budget_seconds
     plans = ((shape, _priced(kept[: shape.n_candidates], shape, terms)) for shape in shapes)
     shape, result = next((shape, result) for shape, result in plans if result.worst_seconds <= limit)
-    return replace(result, notes=(*notes, *_given_up(shapes[0], shape)))
+    trials = tuple(replace(trial, probe=(probes or {}).get(trial.candidate.model)) for trial in result.trials)
+    return replace(result, trials=trials, notes=(*notes, *_given_up(shapes[0], shape)))
 
 
 def probe_cut(n_candidates: int) -> int:

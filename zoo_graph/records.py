@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 LineageKind = Literal["finetune", "adapter", "quantized", "merge", "distilled", "truncated"]
@@ -138,3 +139,10 @@ class Run:
     parameters: str | None = None
     counts: str | None = None
     status: Literal["running", "done", "failed"] = "running"
+
+    @classmethod
+    def begun(cls, kind: RunKind, digest: str, parameters: Mapping[str, object]) -> "Run":
+        """A run that begins now; the same kind and digest of its inputs give the same id."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        written = json.dumps(parameters, sort_keys=True)
+        return cls(f"{kind}-{digest}", kind, now, input_digest=digest, parameters=written)

@@ -1,25 +1,18 @@
 """`Zoo`: the one object users hold. It owns a connection and two folders; every method hands its work to a room."""
 
 import hashlib
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selection.records import Candidate, Failure, Measurement, Outcome, Pick, Plan, Recall, Recipe
-from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.store import Connection, open_store
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
-    from selection.features import FeatureCache
-    from selection.probing import Probed
     from selection.recall import Constraints
     from zoo_graph.ingest import Counts, ImportReport
-    from zoo_graph.records import Run, RunKind
     from zoo_graph.refresh import RefreshReport
     from zoo_graph.store.rows import Rows
 
@@ -154,41 +147,29 @@ class Zoo:
             InputError, SelectionError: nothing to rank, or a constraint that makes no sense.
             StoreError: the store failed.
         """
-        from selection.probing import local_candidates
-        from selection.recall import Constraints, recall
-        from zoo_graph.evidence import candidates_of, evidence
-        from zoo_graph.snapshot import take
+        from zoo_graph.recommendation import recommend
 
-        snapshot = take(self.connection, self.folder)
-        target = dataset if isinstance(dataset, str) else dataset.name
-        if isinstance(dataset, str) and dataset not in snapshot.dataset_ids:
-            raise UnknownNameError("dataset", dataset, snapshot.dataset_ids)
-        given, failures = local_candidates(models)
-        pool = {candidate.model: candidate for candidate in candidates_of(snapshot, self.checkpoints)}
-        pool |= {candidate.model: _merged(candidate, pool.get(candidate.model)) for candidate in given}
-        if not pool:
-            raise InputError("the zoo holds no model and none was given: import results, or name models with --models")
-        constraints = constraints or Constraints()
-        notes = [f"{failure.model}: {failure.reason}" for failure in failures]
-        scores: Mapping[str, Any] = {}
-        if not isinstance(dataset, str):
-            constraints = replace(constraints, modality=constraints.modality or dataset.modality)
-            if proxies is not False:
-                names = None if proxies is True else proxies
-                probed = self._probe(
-                    dataset, list(pool.values()), constraints, names, max_length, max_download, say, track
-                )
-                scores = probed.scores
-                pool |= {name: replace(pool[name], n_parameters=n) for name, n in probed.n_parameters.items()}
-                notes += _probe_notes(probed, len(pool))
-        known = evidence(snapshot, list(pool.values()), target=target, proxies=scores, hold_out=hold_out)
-        found = recall(known, k, constraints=constraints, seed=seed)
-        return replace(found, notes=(*found.notes, *notes))
+        return recommend(
+            self.connection,
+            self.folder,
+            dataset,
+            k,
+            models=models,
+            proxies=proxies,
+            constraints=constraints,
+            hold_out=hold_out,
+            max_length=max_length,
+            max_download=max_download,
+            seed=seed,
+            checkpoints=self.checkpoints,
+            say=say,
+            track=track,
+        )
 
     def plan(
         self,
         dataset: "Dataset",
-        picks: Sequence[Pick] | Sequence[Candidate],
+        picks: Iterable[Pick] | Iterable[Candidate],
         *,
         recipe: Recipe | None = None,
         budget_seconds: float | None = None,
@@ -204,37 +185,23 @@ class Zoo:
             BudgetError: not even one full run fits the budget.
             InputError: no candidate can be opened.
         """
-        from selection.errors import InputError as SelectionInputError
-        from selection.finetune import default_device, default_precision
-        from selection.recipes import overhead_for, recipe_for, seconds_per_step
-        from selection.schedule import plan
+        from zoo_graph import choice
 
-        recipe = recipe or recipe_for(dataset, precision=default_precision(default_device()))
-        candidates = _candidates(picks)
-        probed = self._probe(dataset, candidates, None, None, recipe.max_length, None, None, track)
-        usable = [
-            replace(candidate, n_parameters=probed.n_parameters.get(candidate.model, candidate.n_parameters))
-            for candidate in candidates
-            if candidate.model in probed.scores
-        ]
-        failed = tuple(f"{failure.model} is left out: {failure.reason}" for failure in probed.failures)
-        if not usable:
-            raise SelectionInputError("no candidate can be fine-tuned here: " + "; ".join(failed))
-        found = plan(
-            usable,
-            recipe,
-            seconds_per_step=seconds_per_step(usable, recipe, probed.row_seconds),
-            overhead=overhead_for(dataset, recipe),
-            eval_points=eval_points,
-            workers=workers,
+        return choice.plan(
+            self.folder,
+            dataset,
+            choice.candidates_in(picks),
+            recipe=recipe,
             budget_seconds=budget_seconds,
+            workers=workers,
+            eval_points=eval_points,
+            track=track,
         )
-        return replace(found, notes=(*found.notes, *failed))
 
     def select(
         self,
         dataset: "Dataset",
-        picks: Sequence[Pick] | Sequence[Candidate] = (),
+        picks: Iterable[Pick] | Iterable[Candidate] = (),
         *,
         plan: Plan | None = None,
         folder: str | Path | None = None,
@@ -254,39 +221,26 @@ class Zoo:
             TrialError: every candidate failed.
             BudgetError, StoreError: as `plan`; the store failed (the outcome is kept: call again to record it).
         """
-        from selection.finetune import FineTuner, default_device
         from selection.journal import recorded_plan
-        from selection.runner import select
-        from zoo_graph.ingest import record_outcome
+        from zoo_graph import choice
 
-        if folder is None and plan is None:
-            recipe = planning.get("recipe")
-            folder = self.selection_folder(dataset, _candidates(picks), recipe)
-        elif folder is None and plan is not None:
-            trials = plan.trials
-            folder = self.selection_folder(dataset, [trial.candidate for trial in trials], trials[0].recipe)
-        where = Path(folder or "")
-        known = recorded_plan(where) if where.exists() else None
-        plan = plan or known or self.plan(dataset, picks, workers=workers, **planning)
-        candidates = [trial.candidate for trial in plan.trials]
-        probed = self._probe(dataset, candidates, None, None, plan.trials[0].recipe.max_length, None, None, None)
-        outcome = select(
-            dataset.name,
+        if plan is not None:
+            candidates = [trial.candidate for trial in plan.trials]
+            recipe: Recipe | None = plan.trials[0].recipe
+        else:
+            candidates, recipe = choice.candidates_in(picks), planning.get("recipe")
+        where = Path(folder) if folder is not None else self.selection_folder(dataset, candidates, recipe)
+        plan = plan or recorded_plan(where) or self.plan(dataset, candidates, workers=workers, **planning)
+        return choice.select(
+            self.connection,
+            dataset,
             plan,
-            FineTuner(dataset, device=default_device()),
             where,
-            dataset_digest=dataset.digest,
-            probe_scores={candidate.model: probed.probe(candidate.model) for candidate in candidates},
-            n_validation=int(dataset.validation.size),
-            n_test=int(dataset.test.size),
             workers=workers,
             deadline_seconds=deadline_seconds,
+            record=record,
             track=track,
         )
-        if record:
-            digest = hashlib.blake2b(f"{where.resolve()}|{dataset.digest}".encode(), digest_size=6).hexdigest()
-            record_outcome(self.connection, outcome, _run("selection", digest, {"dataset": dataset.name}))
-        return outcome
 
     def measure(
         self,
@@ -306,38 +260,20 @@ class Zoo:
             InputError: nothing to measure, or the folder is in use.
             StoreError: the store failed; the measurements are kept, and the same call records them.
         """
-        from selection.finetune import default_device, default_precision
-        from selection.measure import measure
-        from selection.recipes import recipe_for
-        from zoo_graph.ingest import ingest, record_measurements
+        from zoo_graph.measurements import measure
 
-        candidates, failures = _given(models)
-        yield from failures
-        names = sorted({dataset.name for dataset in datasets})
-        run = _run("measure", hashlib.blake2b("|".join(names).encode(), digest_size=6).hexdigest(), {"datasets": names})
-        ingest(self.connection, [*_model_records(candidates), *_dataset_records(datasets)], run)
-        if not datasets or not candidates:
-            raise InputError(
-                f"got {len(datasets)} datasets and {len(candidates)} usable models; wanted at least one each"
-            )
-        device = default_device()
-        longest = max(datasets, key=lambda dataset: dataset.train.size)
-        recipe = recipe or recipe_for(longest, precision=default_precision(device))
-        for found in measure(
+        return measure(
+            self.connection,
+            self.folder,
             datasets,
-            candidates,
-            Path(folder) if folder is not None else self.folder / "measurements",
+            models,
+            journal=None if folder is None else Path(folder),
             recipe=recipe,
             seeds=seeds,
             points=points,
             workers=workers,
             hours=hours,
-            cache=self.folder / "features",
-            device=device,
-        ):
-            if isinstance(found, Measurement):
-                record_measurements(self.connection, [found], run)
-            yield found
+        )
 
     def candidates(self, names: Iterable[str]) -> list[Candidate]:
         """Candidates by model id, or by a checkpoint folder or hub id that the zoo does not hold.
@@ -345,24 +281,9 @@ class Zoo:
         Raises:
             UnknownNameError: a name that is none of these.
         """
-        from selection.hub import is_hub_id
-        from selection.probing import local_candidates
-        from zoo_graph.evidence import candidates_of
-        from zoo_graph.snapshot import take
+        from zoo_graph.recommendation import find_candidates
 
-        known = {one.model: one for one in candidates_of(take(self.connection, self.folder), self.checkpoints)}
-        found = []
-        for name in names:
-            if name in known:
-                found.append(known[name])
-            elif Path(name).is_dir() or (is_hub_id(name) and not known):
-                opened, failures = local_candidates([name])
-                if failures:
-                    raise InputError(failures[0].reason)
-                found += opened
-            else:
-                raise UnknownNameError("model", name, known)
-        return found
+        return find_candidates(self.connection, self.folder, names, self.checkpoints)
 
     def dataset_ids(self) -> list[str]:
         """The ids of the graph's datasets."""
@@ -382,10 +303,9 @@ class Zoo:
         Raises:
             InputError: no candidates.
         """
-        if not candidates:
-            raise InputError("got no candidates to select from; wanted picks of recommend(), or a plan")
-        text = "|".join((dataset.digest, str(recipe), *sorted(candidate.model for candidate in candidates)))
-        return self.folder / "selections" / hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        from zoo_graph import choice
+
+        return choice.selection_folder(self.folder, dataset, candidates, recipe)
 
     def close(self) -> None:
         """Lets go of the store; an embedded one ends some seconds after its last user."""
@@ -398,42 +318,6 @@ class Zoo:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _cache(self) -> "FeatureCache":
-        from selection.features import FeatureCache
-
-        return FeatureCache(self.folder / "features")
-
-    def _probe(
-        self,
-        dataset: "Dataset",
-        candidates: Sequence[Candidate],
-        constraints: "Constraints | None",
-        names: Iterable[str] | None,
-        max_length: int,
-        max_download: int | None,
-        say: Callable[[str], None] | None,
-        track: Any,
-    ) -> "Probed":
-        from selection.finetune import default_device
-        from selection.probing import probe
-        from selection.recall.constraints import admit
-
-        if constraints is not None:
-            # Nothing is downloaded or run for a model that no pick can be; those without weights have their history.
-            allowed = admit(tuple(candidates), constraints).kept
-            candidates = [candidates[index] for index in allowed if candidates[index].source is not None]
-        return probe(
-            dataset,
-            candidates,
-            self._cache(),
-            max_length=max_length,
-            names=names,
-            device=default_device(),
-            max_bytes=max_download,
-            say=say,
-            track=track,
-        )
 
 
 def _as_path(path: str | Path | None) -> Path | None:
@@ -448,71 +332,3 @@ def _server_folder(uri: str) -> Path:
     folder = Path(platformdirs.user_cache_dir("zoo-graph")) / "servers" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _merged(given: Candidate, known: Candidate | None) -> Candidate:
-    if known is None:
-        return given
-    return replace(known, source=given.source, modality=given.modality or known.modality)
-
-
-def _candidates(picks: Sequence[Pick] | Sequence[Candidate]) -> list[Candidate]:
-    return [pick.candidate if isinstance(pick, Pick) else pick for pick in picks]
-
-
-def _probe_notes(probed: "Probed", n_models: int) -> list[str]:
-    notes = [f"{failure.model} could not be probed: {failure.reason}" for failure in probed.failures]
-    if not probed.scores:
-        notes.append("no proxy could be computed: no model's weights could be opened here")
-    elif len(probed.scores) < n_models:
-        notes.append(
-            f"proxies were computed for {len(probed.scores)} of {n_models} models (the others' weights are not known)"
-        )
-    return notes
-
-
-def _given(models: Iterable[Any]) -> tuple[list[Candidate], list[Failure]]:
-    from selection.probing import local_candidates
-
-    listed = list(models)
-    ready = [model for model in listed if isinstance(model, Candidate)]
-    opened, failures = local_candidates(model for model in listed if not isinstance(model, Candidate))
-    return [*ready, *opened], failures
-
-
-def _model_records(candidates: Sequence[Candidate]) -> list[Any]:
-    from zoo_graph.records import Model
-
-    return [
-        Model(
-            candidate.model,
-            family=candidate.family,
-            modality=candidate.modality,
-            n_parameters=candidate.n_parameters,
-            license=candidate.license,
-            source=candidate.source,
-        )
-        for candidate in candidates
-    ]
-
-
-def _dataset_records(datasets: Sequence["Dataset"]) -> list[Any]:
-    from zoo_graph.records import Dataset
-
-    return [
-        Dataset(
-            dataset.name,
-            task="classification",
-            modality=dataset.modality,
-            n_classes=dataset.n_classes,
-            n_samples=int(dataset.labels.size),
-        )
-        for dataset in datasets
-    ]
-
-
-def _run(kind: "RunKind", digest: str, parameters: Mapping[str, Any]) -> "Run":
-    from zoo_graph.records import Run
-
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Run(f"{kind}-{digest}", kind, now, input_digest=digest, parameters=json.dumps(parameters, sort_keys=True))

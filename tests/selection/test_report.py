@@ -54,15 +54,15 @@ def rising(final: float, fails_at: int | None = None) -> Recorded:
     return Recorded((10, 100), (final - 0.2, final), test=final, fails_at=fails_at)
 
 
-def planned(names: list[str]) -> Plan:
+def planned(names: list[str], probes: dict[str, float] | None = None) -> Plan:
     recipe = Recipe(total_steps=100, warmup_steps=5)
-    return plan([Candidate(name) for name in names], recipe, seconds_per_step=lambda one: 2.0)
+    return plan([Candidate(name) for name in names], recipe, seconds_per_step=lambda one: 2.0, probes=probes)
 
 
 def outcome_of(runs: dict[str, Recorded], folder: Path) -> Outcome:
     trainer = SimulatedTrainer(runs)
     probes = {name: run.test for name, run in runs.items()}
-    return select("beans", planned(list(runs)), trainer, folder, probe_scores=probes, n_validation=400, n_test=900)
+    return select("beans", planned(list(runs), probes), trainer, folder, n_validation=400, n_test=900)
 
 
 @pytest.fixture

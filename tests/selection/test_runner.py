@@ -31,9 +31,12 @@ def rising(final: float, *, early: float | None = None, fails_at: int | None = N
     return Recorded((5, 25, 100), (start, start, final), test=final - 0.01, fails_at=fails_at)
 
 
-def planned(runs: Mapping[str, Recorded], **options: int) -> Plan:
+def planned(
+    runs: Mapping[str, Recorded], probes: Mapping[str, float | None] | None = None, probe_survivors: int | None = None
+) -> Plan:
     recipe = Recipe(total_steps=100, warmup_steps=5)
-    return plan([Candidate(name) for name in runs], recipe, seconds_per_step=lambda one: 1.0, **options)
+    candidates = [Candidate(name) for name in runs]
+    return plan(candidates, recipe, seconds_per_step=lambda one: 1.0, probes=probes, probe_survivors=probe_survivors)
 
 
 EIGHT = {f"org/m{index}": rising(0.5 + index / 20) for index in range(8)}
@@ -45,7 +48,7 @@ def pieces(folder: Path) -> dict[str, str]:
 
 
 def test_the_best_at_the_end_wins_and_everyone_has_a_place_and_a_reason(tmp_path: Path) -> None:
-    outcome = select("beans", planned(EIGHT), SimulatedTrainer(EIGHT), tmp_path, probe_scores=PROBES)
+    outcome = select("beans", planned(EIGHT, PROBES), SimulatedTrainer(EIGHT), tmp_path)
     assert [one.candidate.model for one in outcome.standings] == [f"org/m{index}" for index in range(7, -1, -1)]
     assert [one.place for one in outcome.standings] == list(range(1, 9))
     assert [one.dropped for one in outcome.standings] == [None, *["halved"] * 7]
@@ -60,20 +63,20 @@ def test_the_best_at_the_end_wins_and_everyone_has_a_place_and_a_reason(tmp_path
 
 def test_the_probe_is_not_asked_again_once_candidates_have_trained(tmp_path: Path) -> None:
     runs = {"a": rising(0.9), "b": rising(0.6)}
-    outcome = select("beans", planned(runs), SimulatedTrainer(runs), tmp_path, probe_scores={"a": 0.1, "b": 0.9})
+    outcome = select("beans", planned(runs, {"a": 0.1, "b": 0.9}), SimulatedTrainer(runs), tmp_path)
     assert outcome.best.candidate.model == "a"
 
 
 def test_equal_candidates_are_decided_by_probe_then_name(tmp_path: Path) -> None:
     runs = {name: rising(0.7) for name in ("c", "b", "a")}
     by_name = select("beans", planned(runs), SimulatedTrainer(runs), tmp_path / "1")
-    by_probe = select("beans", planned(runs), SimulatedTrainer(runs), tmp_path / "2", probe_scores={"c": 1.0, "b": 0.0})
+    by_probe = select("beans", planned(runs, {"c": 1.0, "b": 0.0}), SimulatedTrainer(runs), tmp_path / "2")
     assert by_name.best.candidate.model == "a"
     assert by_probe.best.candidate.model == "c"
 
 
 def test_a_finished_folder_answers_the_same_from_its_journal(tmp_path: Path) -> None:
-    first = select("beans", planned(EIGHT), SimulatedTrainer(EIGHT), tmp_path, probe_scores=PROBES, n_test=200)
+    first = select("beans", planned(EIGHT, PROBES), SimulatedTrainer(EIGHT), tmp_path, n_test=200)
     before = (tmp_path / NAME).read_bytes()
     events: list[Event] = []
     again = select("beans", planned(EIGHT), SimulatedTrainer({}), tmp_path, track=events.append)
@@ -101,7 +104,7 @@ def test_nothing_but_the_winner_is_left_on_disk_unless_asked(tmp_path: Path) -> 
 
 def test_a_candidate_that_fails_is_ranked_last_with_its_reason(tmp_path: Path) -> None:
     runs = {"a": rising(0.9, fails_at=30), "b": rising(0.8), "c": rising(0.7)}
-    outcome = select("beans", planned(runs), SimulatedTrainer(runs), tmp_path, probe_scores={"a": 1.0})
+    outcome = select("beans", planned(runs, {"a": 1.0}), SimulatedTrainer(runs), tmp_path)
     assert outcome.best.candidate.model == "b"
     last = outcome.standings[-1]
     assert (last.candidate.model, last.dropped, last.place) == ("a", "failed", 3)
@@ -267,7 +270,7 @@ def test_whatever_fails_everyone_has_one_place_and_failures_come_last(
     scores = dict(zip(runs, probes, strict=False))
     with tempfile.TemporaryDirectory() as name:
         try:
-            outcome = select("beans", planned(runs), SimulatedTrainer(runs), Path(name), probe_scores=scores)
+            outcome = select("beans", planned(runs, scores), SimulatedTrainer(runs), Path(name))
         except TrialError:
             assert all(fails_at is not None or math.isnan(final) for final, fails_at in ends)
             return
@@ -287,7 +290,7 @@ from selection.simulated import SimulatedTrainer
 
 if __name__ == "__main__":
     trainer = SimulatedTrainer(EIGHT, pause_seconds=0.004)
-    select("beans", planned(EIGHT), trainer, Path(sys.argv[1]), probe_scores=PROBES, workers=int(sys.argv[2]))
+    select("beans", planned(EIGHT, PROBES), trainer, Path(sys.argv[1]), workers=int(sys.argv[2]))
 """
 
 
@@ -336,7 +339,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_decisions_and_winner(tm
     assert decisions(folder) == decisions(tmp_path / "whole")
     done_twice = sum(len(log.splitlines()) for log in pieces(folder).values()) - 7
     assert done_twice <= n_killed  # at most the piece each kill fell into
-    assert recorded_plan(folder) == planned(EIGHT)
+    assert recorded_plan(folder) == planned(EIGHT, PROBES)
 
 
 def test_killed_with_two_workers_it_leaves_no_worker_behind_and_goes_on(tmp_path: Path) -> None:

@@ -8,8 +8,12 @@ import sys
 
 import typer
 
-from zoo_graph.cli import choosing, graph
+from zoo_graph.cli import graph
+from zoo_graph.cli.choice import plan, select
+from zoo_graph.cli.demonstration import demo
+from zoo_graph.cli.measurements import measure
 from zoo_graph.cli.output import explained
+from zoo_graph.cli.recommendation import recommend
 
 app = typer.Typer(
     name="zoo",
@@ -19,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (*graph.COMMANDS, *choosing.COMMANDS):
+for command in (*graph.COMMANDS, recommend, plan, select, measure, demo):
     app.command(name=command.__name__.removesuffix("_"))(command)
 
 

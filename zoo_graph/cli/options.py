@@ -11,6 +11,7 @@ from zoo_graph.errors import InputError
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from selection.records import Recipe
     from zoo_graph.zoo import Zoo
 
 ZooOption = Annotated[
@@ -32,6 +33,16 @@ MaxTestOption = Annotated[int | None, typer.Option("--max-test", min=1, help="Us
 MaxDownloadOption = Annotated[
     str | None, typer.Option("--max-download", help="Most bytes to download for one model, e.g. 500MB (default 2GB).")
 ]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="Time the selection may take, e.g. 20min.")]
+EpochsOption = Annotated[float, typer.Option("--epochs", min=0.1, help="Length of a full run over the training rows.")]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
+RateOption = Annotated[float, typer.Option("--learning-rate", min=0.0)]
+LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]
+HeadOnlyOption = Annotated[bool, typer.Option("--head-only", help="Train the head alone; the encoder stays as it is.")]
+MetricOption = Annotated[str, typer.Option("--metric", help="accuracy, macro_f1 or mcc.")]
+SeedOption = Annotated[int, typer.Option("--seed")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each fine-tune.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Fine-tunes at the same time.")]
 
 _SUFFIXES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "hours": 3600}
@@ -113,3 +124,40 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
 def listed(texts: Iterable[str]) -> list[str]:
     """`a,b` of one or several options as a list."""
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def read_recipe(
+    data: "Dataset",
+    epochs: float,
+    batch_size: int,
+    learning_rate: float,
+    max_length: int,
+    head_only: bool,
+    metric: str,
+    seed: int,
+    threads: int,
+) -> "Recipe":
+    """The recipe that the options ask for, as long as the dataset makes it.
+
+    Raises:
+        UnknownNameError: an unknown metric.
+    """
+    from selection.finetune import default_device, default_precision
+    from selection.metrics import METRICS
+    from selection.recipes import recipe_for
+    from selection.records import Recipe
+    from zoo_graph.errors import UnknownNameError
+
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
+    base = Recipe(
+        method="head" if head_only else "full",
+        learning_rate=learning_rate,
+        head_learning_rate=1e-2,
+        batch_size=batch_size,
+        max_length=max_length,
+        metric=metric,
+        seed=seed,
+        threads=threads,
+    )
+    return recipe_for(data, epochs=epochs, precision=default_precision(default_device()), base=base)

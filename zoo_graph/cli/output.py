@@ -6,7 +6,10 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from selection.records import Candidate
 
 T = TypeVar("T")
 
@@ -105,6 +108,11 @@ def each(items: Sequence[T], what: str, name: Any = str) -> Iterator[T]:
                 say(f"{what} {number + 1}/{len(items)}: {name(item)}")
             yield item
             advance(number + 1)
+
+
+def probing(candidates: "list[Candidate]") -> "Iterable[Candidate]":
+    """The candidates, with a progress bar."""
+    return each(candidates, "probing", lambda candidate: candidate.model)
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,110 @@
+"""The final selection among candidates: planned, raced by real fine-tuning, and recorded in the graph.
+
+Knows recommendation (probing) and the package `selection`. Every decision is `selection`'s.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selection.records import Candidate, Outcome, Pick, Plan, Recipe
+from zoo_graph.errors import InputError
+from zoo_graph.ingest import record_outcome
+from zoo_graph.recommendation import probe_candidates
+from zoo_graph.records import Run
+from zoo_graph.store import Connection
+
+if TYPE_CHECKING:
+    from selection.datasets import Dataset
+
+
+def plan(
+    folder: Path,
+    dataset: "Dataset",
+    candidates: Sequence[Candidate],
+    *,
+    recipe: Recipe | None = None,
+    budget_seconds: float | None = None,
+    workers: int = 1,
+    eval_points: int = 8,
+    track: Any = None,
+) -> Plan:
+    """What `Zoo.plan` promises, in the zoo's folder."""
+    from selection import schedule
+    from selection.errors import InputError as SelectionInputError
+    from selection.finetune import default_device, default_precision
+    from selection.recipes import overhead_for, recipe_for, seconds_per_step
+
+    recipe = recipe or recipe_for(dataset, precision=default_precision(default_device()))
+    probed = probe_candidates(folder, dataset, candidates, max_length=recipe.max_length, track=track)
+    usable = [
+        replace(candidate, n_parameters=probed.n_parameters.get(candidate.model, candidate.n_parameters))
+        for candidate in candidates
+        if candidate.model in probed.scores
+    ]
+    failed = tuple(f"{failure.model} is left out: {failure.reason}" for failure in probed.failures)
+    if not usable:
+        raise SelectionInputError("no candidate can be fine-tuned here: " + "; ".join(failed))
+    found = schedule.plan(
+        usable,
+        recipe,
+        seconds_per_step=seconds_per_step(usable, recipe, probed.row_seconds),
+        overhead=overhead_for(dataset, recipe),
+        eval_points=eval_points,
+        workers=workers,
+        budget_seconds=budget_seconds,
+        probes={candidate.model: probed.probe(candidate.model) for candidate in usable},
+    )
+    return replace(found, notes=(*found.notes, *failed))
+
+
+def select(
+    connection: Connection,
+    dataset: "Dataset",
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    deadline_seconds: float | None = None,
+    record: bool = True,
+    track: Any = None,
+) -> Outcome:
+    """Races the plan in `folder`, and records the outcome in the graph; see `Zoo.select`."""
+    from selection import runner
+    from selection.finetune import FineTuner, default_device
+
+    outcome = runner.select(
+        dataset.name,
+        plan,
+        FineTuner(dataset, device=default_device()),
+        folder,
+        dataset_digest=dataset.digest,
+        n_validation=int(dataset.validation.size),
+        n_test=int(dataset.test.size),
+        workers=workers,
+        deadline_seconds=deadline_seconds,
+        track=track,
+    )
+    if record:
+        digest = hashlib.blake2b(f"{folder.resolve()}|{dataset.digest}".encode(), digest_size=6).hexdigest()
+        record_outcome(connection, outcome, Run.begun("selection", digest, {"dataset": dataset.name}))
+    return outcome
+
+
+def candidates_in(picks: Iterable[Pick] | Iterable[Candidate]) -> list[Candidate]:
+    """The candidates of picks, or as they are given."""
+    return [pick.candidate if isinstance(pick, Pick) else pick for pick in picks]
+
+
+def selection_folder(folder: Path, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None) -> Path:
+    """Where a selection without a folder of its own lives: named for dataset, candidates and recipe.
+
+    Raises:
+        InputError: no candidates.
+    """
+    if not candidates:
+        raise InputError("got no candidates to select from; wanted picks of recommend(), or a plan")
+    text = "|".join((dataset.digest, str(recipe), *sorted(candidate.model for candidate in candidates)))
+    return folder / "selections" / hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -1,0 +1,125 @@
+"""Subcommands plan and select."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo_graph.cli.candidates import read_candidates
+from zoo_graph.cli.options import (
+    BatchOption,
+    BudgetOption,
+    CheckpointsOption,
+    DatasetArgument,
+    EpochsOption,
+    HeadOnlyOption,
+    LabelOption,
+    LengthOption,
+    MaxTestOption,
+    MaxTrainOption,
+    MetricOption,
+    NameOption,
+    RateOption,
+    SeedOption,
+    TextOption,
+    ThreadsOption,
+    WorkersOption,
+    ZooOption,
+    load_dataset,
+    open_zoo,
+    read_recipe,
+    seconds,
+)
+from zoo_graph.cli.output import probing, say, show
+
+CandidatesOption = Annotated[
+    str, typer.Option("--candidates", help="Model ids or folders, comma-separated; a JSONL file of picks; - for stdin.")
+]
+
+
+def plan(
+    dataset: DatasetArgument,
+    candidates: CandidatesOption,
+    zoo: ZooOption = None,
+    budget: BudgetOption = None,
+    epochs: EpochsOption = 3,
+    batch_size: BatchOption = 32,
+    learning_rate: RateOption = 1e-4,
+    max_length: LengthOption = 128,
+    head_only: HeadOnlyOption = False,
+    metric: MetricOption = "accuracy",
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
+    workers: WorkersOption = 1,
+    name: NameOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+    checkpoints: CheckpointsOption = None,
+) -> None:
+    """Show rungs, candidates and expected time of a selection, before anything is spent."""
+    from selection import report
+
+    data = load_dataset(dataset, name, text, label, max_train, max_test)
+    recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
+    with open_zoo(zoo, checkpoints, create=True) as opened:
+        made = opened.plan(
+            data,
+            read_candidates(opened, candidates),
+            recipe=recipe,
+            budget_seconds=seconds(budget),
+            workers=workers,
+            track=probing,
+        )
+    show(report.plan_lines(made))
+
+
+def select(
+    dataset: DatasetArgument,
+    candidates: CandidatesOption,
+    zoo: ZooOption = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the race, the report and the winner go.")] = None,
+    budget: BudgetOption = None,
+    epochs: EpochsOption = 3,
+    batch_size: BatchOption = 32,
+    learning_rate: RateOption = 1e-4,
+    max_length: LengthOption = 128,
+    head_only: HeadOnlyOption = False,
+    metric: MetricOption = "accuracy",
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
+    workers: WorkersOption = 1,
+    name: NameOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+    checkpoints: CheckpointsOption = None,
+) -> None:
+    """Fine-tune the candidates by successive halving; the winner's checkpoint is saved. Run again to go on."""
+    from selection import report
+    from selection.journal import recorded_plan
+
+    data = load_dataset(dataset, name, text, label, max_train, max_test)
+    recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
+    with open_zoo(zoo, checkpoints, create=True) as opened:
+        picks = read_candidates(opened, candidates)
+        where = folder or opened.selection_folder(data, picks, recipe)
+        made = recorded_plan(where) if where.exists() else None
+        if made is None:
+            made = opened.plan(
+                data, picks, recipe=recipe, budget_seconds=seconds(budget), workers=workers, track=probing
+            )
+        for line in report.plan_lines(made):
+            say(line)
+        outcome = opened.select(
+            data,
+            plan=made,
+            folder=where,
+            workers=workers,
+            deadline_seconds=seconds(budget),
+            track=lambda event: say(report.event_line(event, made)),
+        )
+    show(report.lines(outcome))
+    show([f"report: {report.write(outcome, where)}"])

@@ -1,0 +1,96 @@
+"""Subcommand measure."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo_graph.cli.options import (
+    BatchOption,
+    CheckpointsOption,
+    EpochsOption,
+    HeadOnlyOption,
+    LabelOption,
+    LengthOption,
+    MaxTestOption,
+    MaxTrainOption,
+    MetricOption,
+    RateOption,
+    TextOption,
+    WorkersOption,
+    ZooOption,
+    listed,
+    load_dataset,
+    open_zoo,
+    read_recipe,
+)
+from zoo_graph.cli.output import FAILED, say, show, track
+from zoo_graph.errors import InputError
+
+
+def measure(
+    datasets: Annotated[list[str], typer.Argument(help="Files or folders, each a dataset.")],
+    models: Annotated[
+        list[str], typer.Option("--models", help="Checkpoint folders or hub ids; give it several times.")
+    ],
+    zoo: ZooOption = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the journal goes (default: in the zoo's folder).")] = None,
+    workers: WorkersOption = 1,
+    hours: Annotated[float | None, typer.Option(min=0.0, help="Start no fine-tune after this many hours.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2.")] = "0",
+    epochs: EpochsOption = 3,
+    batch_size: BatchOption = 32,
+    learning_rate: RateOption = 1e-4,
+    max_length: LengthOption = 128,
+    head_only: HeadOnlyOption = False,
+    metric: MetricOption = "accuracy",
+    text: TextOption = None,
+    label: LabelOption = None,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+    checkpoints: CheckpointsOption = None,
+) -> None:
+    """Fine-tune every model on every dataset: results, curves and proxy scores for the graph. Run again to go on."""
+    from selection.errors import SelectionError
+    from selection.records import Failure
+
+    opened_data, failed = [], 0
+    for source in datasets:
+        try:
+            opened_data.append(load_dataset(source, None, text, label, max_train, max_test))
+        except SelectionError as error:
+            say(f"zoo: {error}")
+            failed += 1
+    if not opened_data:
+        raise InputError(f"none of {len(datasets)} datasets can be used")
+    longest = max(opened_data, key=lambda data: data.train.size)
+    recipe = read_recipe(longest, epochs, batch_size, learning_rate, max_length, head_only, metric, 0, 1)
+    with open_zoo(zoo, checkpoints, create=True) as opened:
+        total = len(opened_data) * len(listed(models)) * len(listed([seeds]))
+        with track("measuring", total) as advance:
+            found = opened.measure(
+                opened_data,
+                listed(models),
+                folder=folder,
+                recipe=recipe,
+                seeds=[_whole(seed) for seed in listed([seeds])],
+                workers=workers,
+                hours=hours,
+            )
+            for count, item in enumerate(found, 1):
+                advance(count)
+                if isinstance(item, Failure):
+                    failed += 1
+                    say(f"failed: {item.model} on {item.dataset or 'every dataset'}: {item.reason}")
+                else:
+                    last = f"validation {item.progress.score:.4f}, test {item.test_score:.4f}"
+                    show([f"{item.model} on {item.dataset} (seed {item.recipe.seed}): {last}"])
+    if failed:
+        say(f"{failed} could not be measured; the same command tries them again")
+        raise typer.Exit(FAILED)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit():
+        raise InputError(f"got the seed {text!r}; wanted whole numbers, e.g. --seeds 0,1,2")
+    return int(text)

@@ -1,0 +1,113 @@
+"""Subcommand recommend."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo_graph.cli.candidates import pick_fields
+from zoo_graph.cli.options import (
+    CheckpointsOption,
+    DatasetArgument,
+    LabelOption,
+    LengthOption,
+    MaxDownloadOption,
+    MaxTrainOption,
+    NameOption,
+    TextOption,
+    ZooOption,
+    listed,
+    load_dataset,
+    number,
+    open_zoo,
+)
+from zoo_graph.cli.output import as_jsonl, probing, say, show, table
+
+if TYPE_CHECKING:
+    from selection.datasets import Dataset
+    from selection.records import Pick, Recall
+    from zoo_graph.zoo import Zoo
+
+
+ModelsOption = Annotated[list[str], typer.Option("--models", help="More candidates: checkpoint folders or hub ids.")]
+
+
+def recommend(
+    dataset: DatasetArgument,
+    zoo: ZooOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many picks.")] = 10,
+    models: ModelsOption = [],  # noqa: B006
+    max_parameters: Annotated[str | None, typer.Option(help="e.g. 100M.")] = None,
+    license: Annotated[list[str], typer.Option(help="Allowed licences, e.g. apache-2.0,mit.")] = [],  # noqa: B006
+    allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Keep models whose value is unknown.")] = False,
+    no_proxies: Annotated[bool, typer.Option("--no-proxies", help="History and metadata only.")] = False,
+    name: NameOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    max_train: MaxTrainOption = None,
+    max_length: LengthOption = 128,
+    max_download: MaxDownloadOption = None,
+    checkpoints: CheckpointsOption = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="One JSON object a pick, for zoo select --candidates -.")
+    ] = False,
+) -> None:
+    """Rank the models for a dataset, with intervals, ties and reasons."""
+    from selection.recall import Constraints
+
+    constraints = Constraints(
+        max_parameters=number(max_parameters, "--max-parameters"),
+        licenses=tuple(listed(license)),
+        allow_unknown=allow_unknown,
+    )
+    with open_zoo(zoo, checkpoints, create=True) as opened:
+        found = opened.recommend(
+            _dataset_or_id(opened, dataset, name, text, label, max_train),
+            k,
+            models=listed(models),
+            proxies=not no_proxies,
+            constraints=constraints,
+            max_length=max_length,
+            max_download=number(max_download, "--max-download"),
+            say=say,
+            track=probing,
+        )
+    show(as_jsonl(map(pick_fields, found.picks)) if jsonl else recall_lines(found))
+    for note in found.notes:
+        say(f"note: {note}")
+
+
+def recall_lines(found: "Recall") -> list[str]:
+    """The picks as a table, each with its reasons below."""
+    rows = [
+        (pick.rank, pick.model, pick.score, f"[{pick.low:.3f}, {pick.high:.3f}]", _ties(found.picks, pick))
+        for pick in found.picks
+    ]
+    metric = found.picks[0].metric if found.picks else "score"
+    lines = table(("rank", "model", metric, "90 % interval", "tied with"), rows)
+    return [*lines, "", *(f"{pick.rank}. {pick.model}: {'; '.join(pick.reasons)}" for pick in found.picks)]
+
+
+def _ties(picks: "Iterable[Pick]", one: "Pick") -> str:
+    others = [str(pick.rank) for pick in picks if pick.tie == one.tie and pick is not one]
+    return ", ".join(others)
+
+
+def _dataset_or_id(
+    zoo: "Zoo", source: str, name: str | None, text: str | None, label: str | None, max_train: int | None
+) -> "Dataset | str":
+    if not Path(source).exists() and zoo.holds_dataset(source):
+        return source
+    from selection.errors import DatasetError
+    from zoo_graph.errors import UnknownNameError
+
+    try:
+        return load_dataset(source, name, text, label, max_train, None)
+    except DatasetError:
+        if Path(source).exists():
+            raise
+        known = zoo.dataset_ids()
+        if not known:
+            raise
+        raise UnknownNameError("file, folder or dataset", source, known) from None

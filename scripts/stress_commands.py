@@ -212,8 +212,8 @@ def whole_lines(path: Path) -> list[str]:
 
 def make_inputs(folder: Path, *, data: Path | None = None, rows: int = 12_000, refreshed: int = 2_000) -> Inputs:
     """Tiny checkpoints and texts, and tables of so many results: cut from `data/mteb`, or made up."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from tiny_checkpoints import sentiment_csv, tiny_bert
+    sys.path.append(str(ROOT / "tests"))
+    from tiny import sentiment_csv, tiny_bert
 
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [("first", 2, 32), ("second", 1, 32), ("third", 1, 16)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 WORDS = ["good", "fine", "bad", "awful", "cat", "dog", "the", "a", "movie", "rain", "sun", "tree"]
+WORDS += ["film", "plot", "very", "not", "was"]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 N_WORDS = len(WORDS) + len(SPECIAL)
 
@@ -42,12 +44,8 @@ def bert_config(**options: Any) -> Any:
 
     return BertConfig(
         vocab_size=N_WORDS,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
         max_position_embeddings=40,
-        **options,
+        **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, **options},
     )
 
 
@@ -90,3 +88,40 @@ def some_images(n: int) -> tuple[list[Any], list[str]]:
     rng = np.random.default_rng(0)
     rows = [rng.integers(0, 100, (12, 10, 3)).astype(np.uint8) + np.uint8(150 * (i % 2)) for i in range(n)]
     return rows, [("dark", "bright")[i % 2] for i in range(n)]
+
+
+def tiny_bert(folder: Path, *, seed: int = 0, layers: int = 2, hidden: int = 32) -> Path:
+    """Saves a random BERT encoder with its tokenizer."""
+    from transformers import BertModel
+
+    config = bert_config(num_hidden_layers=layers, hidden_size=hidden)
+    return save(folder, made(lambda: BertModel(config, add_pooling_layer=False), seed), bert_tokenizer())
+
+
+def sentiment_csv(path: Path, n: int = 120) -> Path:
+    """A separable two-class table: good films and bad ones."""
+    lines = ["text,label"]
+    for i in range(n):
+        word, label = ("good", "pos") if i % 2 else ("bad", "neg")
+        lines.append(f"{'the ' * (i % 5)}film was {'very ' * (i % 3)}{word},{label}")
+    path.write_text(
+        "\n".join(dict.fromkeys(lines))
+        + "\n"
+        + "\n".join(f"a {w} plot {i},{y}" for i in range(n) for w, y in (("good", "pos"), ("bad", "neg")))
+    )
+    return path
+
+
+def broken(folder: Path) -> Path:
+    """A folder that has a configuration and half of its weights' bytes."""
+    tiny_bert(folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    return folder
+
+
+def config_only(folder: Path) -> Path:
+    """A folder with a configuration and no weights."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    return folder

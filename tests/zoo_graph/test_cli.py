@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_checkpoints import broken, config_only, sentiment_csv, tiny_bert
+from tiny import broken, config_only, sentiment_csv, tiny_bert
 
 from zoo_graph import cli
 

@@ -22,10 +22,9 @@ TABLES = ("models", "datasets", "results", "proxies")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Mean test score over seeds by (model, dataset), and mean training seconds."""
+    """Mean test score over seeds by (model, dataset)."""
 
     scores: dict[tuple[str, str], float]
-    seconds: dict[tuple[str, str], float]
 
     @property
     def models(self) -> list[str]:
@@ -80,13 +79,11 @@ def load_without(connection: Connection, datasets: Collection[str], folder: Path
 
 
 def read_measured() -> Measured:
-    """The table's test scores and seconds."""
+    """The table's test scores."""
     scores: dict[tuple[str, str], list[float]] = defaultdict(list)
-    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     with (seed_folder() / "results.csv").open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             pair = row["model"], row["dataset"]
             scores[pair].append(float(row["value"]))
-            seconds[pair].append(float(row["seconds"]))
     means = {pair: fmean(values) for pair, values in scores.items()}
-    return Measured(means, {pair: fmean(values) for pair, values in seconds.items()})
+    return Measured(means)

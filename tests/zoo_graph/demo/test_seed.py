@@ -71,3 +71,14 @@ def test_nothing_of_the_target_is_in_the_zoo_it_is_held_out_of(embedded_store: C
         assert kept
         assert not {row["dataset"] for row in kept} & set(group)
         assert len(kept) == len([row for row in rows(name) if row["dataset"] not in group])
+
+
+def test_it_has_tasks_of_many_sources_and_three_seeds_of_some() -> None:
+    measured = seed.read_measured()
+    assert len({seed.group_of(dataset) for dataset in measured.datasets}) >= 8
+    assert len(measured.datasets) >= 12
+    seeds = defaultdict(set)
+    for row in rows("results"):
+        seeds[row["dataset"]].add((row["model"], row["seed"]))
+    thrice = [dataset for dataset, found in seeds.items() if len(found) == 3 * len(measured.models)]
+    assert set(thrice) == set(protocol.REPEATED_TASKS)

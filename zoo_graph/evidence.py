@@ -38,17 +38,19 @@ def evidence(
     candidates: Sequence[Candidate],
     *,
     target: str,
-    proxies: Mapping[str, Sequence[ProxyScore]],
+    proxies: Mapping[str, Sequence[ProxyScore]] | None,
     hold_out: Collection[str] = (),
     metric: str = "score",
 ) -> Evidence:
     """What is known for choosing among `candidates` on `target`.
 
     Results on `target` itself are `measured`, never a source column; `hold_out` names further datasets that must not
-    count (parts or supersets of the target). Fresh `proxies` stand before those the graph holds of the target.
+    count (parts or supersets of the target). Fresh `proxies` stand before those the graph holds of the target; None
+    leaves out all proxies, the graph's too.
     """
     known = set(snapshot.dataset_ids)
-    matrix = score_matrix(snapshot, exclude_datasets=[name for name in hold_out if name in known])
+    excluded = [name for name in hold_out if name in known]
+    matrix = score_matrix(snapshot, exclude_datasets=excluded, choose_for=target)
     rows = {model: row for row, model in enumerate(matrix.models)}
     at = np.array([rows.get(candidate.model, -1) for candidate in candidates])
     scores = np.where(at[:, None] >= 0, matrix.scores[at], np.nan) if rows else np.empty((len(candidates), 0))
@@ -60,17 +62,25 @@ def evidence(
     elif matrix.metrics:
         metric = max(set(matrix.metrics), key=lambda name: (matrix.metrics.count(name), name))
     models = [candidate.model for candidate in candidates]
-    past = _past_proxies(snapshot, models, (*datasets, target))
+    past = {} if proxies is None else _past_proxies(snapshot, models, (*datasets, target))
     return Evidence(
         candidates=tuple(candidates),
         datasets=datasets,
         scores=scores[:, sources],
-        proxies=_on_target(models, proxies, {name: values[:, -1] for name, values in past.items()}),
+        proxies=_on_target(models, proxies or {}, {name: values[:, -1] for name, values in past.items()}),
         past_proxies={name: values[:, :-1] for name, values in past.items()},
         measured=measured if measured is not None and np.isfinite(measured).any() else None,
         metric=metric,
         target=target,
     )
+
+
+def models_with_results(snapshot: Snapshot, hold_out: Collection[str] = ()) -> frozenset[str]:
+    """The models that have a result on any dataset but those held out."""
+    held = [row for row, name in enumerate(snapshot.dataset_ids) if name in hold_out]
+    counted = pc.invert(pc.is_in(snapshot.results["dataset"], value_set=pa.array(held, type=pa.int32())))
+    ids = snapshot.model_ids
+    return frozenset(ids[row] for row in pc.unique(snapshot.results["model"].filter(counted)).to_pylist())
 
 
 def _source(source: str | None, checkpoints: Path | None) -> str | None:

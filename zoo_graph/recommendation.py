@@ -4,13 +4,14 @@ Knows the snapshot, evidence, and the package `selection`. Does not fine-tune.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selection.records import Candidate, Recall
+from selection.records import Candidate, Failure, ProxyScore, Recall
 from zoo_graph.errors import InputError, UnknownNameError
-from zoo_graph.evidence import candidates_of, evidence
+from zoo_graph.evidence import candidates_of, evidence, models_with_results
+from zoo_graph.identity import check_datasets, given_candidates
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from selection.datasets import Dataset
     from selection.probing import Probed
     from selection.recall import Constraints
+
+Pool = Mapping[str, Candidate]
 
 
 def recommend(
@@ -38,40 +41,40 @@ def recommend(
     track: Any = None,
 ) -> Recall:
     """What `Zoo.recommend` promises, on a connection and the zoo's folder."""
-    from selection.probing import local_candidates
     from selection.recall import Constraints, recall
 
     snapshot = take(connection, folder)
     target = dataset if isinstance(dataset, str) else dataset.name
-    if isinstance(dataset, str) and dataset not in snapshot.dataset_ids:
+    constraints = constraints or Constraints()
+    if not isinstance(dataset, str):
+        check_datasets(connection, [dataset])
+        constraints = replace(constraints, modality=constraints.modality or dataset.modality)
+    elif dataset not in snapshot.dataset_ids:
         raise UnknownNameError("dataset", dataset, snapshot.dataset_ids)
-    given, failures = local_candidates(models)
+    given, failures = given_candidates(connection, models)
     pool = {candidate.model: candidate for candidate in candidates_of(snapshot, checkpoints)}
     pool |= {candidate.model: _merged(candidate, pool.get(candidate.model)) for candidate in given}
-    if not pool:
-        raise InputError("the zoo holds no model and none was given: import results, or name models with --models")
-    constraints = constraints or Constraints()
-    notes = [f"{failure.model}: {failure.reason}" for failure in failures]
-    scores: Mapping[str, Any] = {}
-    if not isinstance(dataset, str):
-        constraints = replace(constraints, modality=constraints.modality or dataset.modality)
-        if proxies is not False:
-            probed = probe_candidates(
-                folder,
-                dataset,
-                _worth_probing(list(pool.values()), constraints),
-                names=None if proxies is True else proxies,
-                max_length=max_length,
-                max_download=max_download,
-                say=say,
-                track=track,
-            )
-            scores = probed.scores
-            pool |= {name: replace(pool[name], n_parameters=n) for name, n in probed.n_parameters.items()}
-            notes += _probe_notes(probed, len(pool))
-    known = evidence(snapshot, list(pool.values()), target=target, proxies=scores, hold_out=hold_out)
-    found = recall(known, k, constraints=constraints, seed=seed)
-    return replace(found, notes=(*found.notes, *notes))
+    look = _Look(pool)
+    if not isinstance(dataset, str) and proxies is not False and pool:
+        asked = frozenset(candidate.model for candidate in given)
+        probed = probe_candidates(
+            folder,
+            dataset,
+            _worth_probing(pool, constraints, asked),
+            names=None if proxies is True else proxies,
+            max_length=max_length,
+            max_download=max_download,
+            say=say,
+            track=track,
+        )
+        failures += [failure for failure in probed.failures if failure.model in asked]
+        look = _looked(pool, probed, dataset, models_with_results(snapshot, hold_out))
+    if not look.pool:
+        raise _nothing_to_rank(failures, len(pool))
+    known = evidence(snapshot, list(look.pool.values()), target=target, proxies=look.scores, hold_out=hold_out)
+    found = recall(known, k, constraints=constraints, seed=seed, last=look.last)
+    told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
+    return replace(found, notes=(*found.notes, *told, *look.notes), failures=tuple(failures))
 
 
 def probe_candidates(
@@ -105,36 +108,81 @@ def probe_candidates(
 
 def find_candidates(
     connection: Connection, folder: Path, names: Iterable[str], checkpoints: Path | None = None
-) -> list[Candidate]:
-    """Candidates by model id, or by a checkpoint folder or hub id that the zoo does not hold.
-
-    Raises:
-        UnknownNameError: a name that is none of these.
-        InputError: a folder that is no checkpoint.
-    """
+) -> tuple[list[Candidate], list[Failure]]:
+    """Candidates by model id, or by a checkpoint folder or hub id that the zoo does not hold; and what is none."""
     from selection.hub import is_hub_id
-    from selection.probing import local_candidates
 
     known = {one.model: one for one in candidates_of(take(connection, folder), checkpoints)}
-    found = []
+    found: dict[str, Candidate] = {}
+    failures: list[Failure] = []
     for name in names:
         if name in known:
-            found.append(known[name])
-        elif Path(name).is_dir() or (is_hub_id(name) and not known):
-            opened, failures = local_candidates([name])
-            if failures:
-                raise InputError(failures[0].reason)
-            found += opened
+            found[name] = known[name]
+        elif Path(name).expanduser().exists() or (is_hub_id(name) and not known):
+            opened, failed = given_candidates(connection, [name])
+            for one in opened:
+                other = found.setdefault(one.model, one)
+                if other.source != one.source:
+                    reason = f"two models would be called {one.model}: {other.source} and {one.source}; rename one"
+                    failed.append(Failure(one.model, "", 0, reason))
+            failures += failed
         else:
-            raise UnknownNameError("model", name, known)
-    return found
+            reason = f"no checkpoint folder of that name, and {UnknownNameError('model', name, known)}"
+            failures.append(Failure(name, "", 0, reason))
+    return list(found.values()), failures
 
 
-def _worth_probing(candidates: Sequence[Candidate], constraints: "Constraints") -> list[Candidate]:
-    """Nothing is downloaded or run for a model that no pick can be; those without weights have their history."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at the weights left: who may be picked, their proxy scores, who comes last and why, remarks."""
+
+    pool: Pool
+    scores: Mapping[str, tuple[ProxyScore, ...]] | None = None
+    last: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
+
+
+def _looked(pool: Pool, probed: "Probed", dataset: "Dataset", measured: Collection[str]) -> _Look:
+    """Models that cannot be opened here are left out, or come last where their results speak for them."""
+    failed = {failure.model: failure.reason for failure in probed.failures}
+    lost = [model for model in failed if model not in measured]
+    left = {
+        model: replace(one, modality=dataset.modality, n_parameters=probed.n_parameters.get(model, one.n_parameters))
+        if model in probed.scores
+        else one
+        for model, one in pool.items()
+        if model not in lost
+    }
+    notes = [f"{model} could not be opened here: {reason}" for model, reason in failed.items()]
+    if lost:
+        notes.append(f"{len(lost)} of {len(pool)} models are left out: they cannot be opened here and have no results")
+    if not probed.scores:
+        notes.append("no proxy could be computed: no model's weights could be opened here")
+    elif len(probed.scores) < len(left):
+        notes.append(
+            f"proxies were computed for {len(probed.scores)} of {len(left)} models (the others' weights are not known)"
+        )
+    last = {model: f"could not be opened here: {reason}" for model, reason in failed.items() if model in left}
+    return _Look(left, probed.scores, last, tuple(notes), frozenset(failed))
+
+
+def _worth_probing(pool: Pool, constraints: "Constraints", asked: Collection[str]) -> list[Candidate]:
+    """Nothing is downloaded or run for a model that no pick can be; those without weights have their history.
+
+    Of a model given by hand, probing tells modality and size where they are not known yet.
+    """
     from selection.recall.constraints import admit
 
-    allowed = admit(tuple(candidates), constraints).kept
+    size = constraints.max_parameters or constraints.min_parameters
+    supposed = tuple(
+        replace(one, modality=one.modality or constraints.modality, n_parameters=one.n_parameters or size)
+        if one.model in asked
+        else one
+        for one in pool.values()
+    )
+    candidates = list(pool.values())
+    allowed = admit(supposed, constraints).kept
     return [candidates[index] for index in allowed if candidates[index].source is not None]
 
 
@@ -144,12 +192,10 @@ def _merged(given: Candidate, known: Candidate | None) -> Candidate:
     return replace(known, source=given.source, modality=given.modality or known.modality)
 
 
-def _probe_notes(probed: "Probed", n_models: int) -> list[str]:
-    notes = [f"{failure.model} could not be probed: {failure.reason}" for failure in probed.failures]
-    if not probed.scores:
-        notes.append("no proxy could be computed: no model's weights could be opened here")
-    elif len(probed.scores) < n_models:
-        notes.append(
-            f"proxies were computed for {len(probed.scores)} of {n_models} models (the others' weights are not known)"
-        )
-    return notes
+def _nothing_to_rank(failures: Sequence[Failure], n_models: int) -> InputError:
+    reasons = "; ".join(f"{failure.model}: {failure.reason}" for failure in failures)
+    if n_models:
+        return InputError(f"none of {n_models} models can be opened here, and none has results: {reasons}")
+    if reasons:
+        return InputError(f"the zoo holds no model, and none of those given can be used: {reasons}")
+    return InputError("the zoo holds no model and none was given: import results, or name models with --models")

@@ -4,14 +4,16 @@ Knows the snapshot's columns; knows neither the graph nor what the scores are us
 
 What makes two scores of a dataset comparable, in this order:
 
-1. *Metric*: the one most models were measured by (ties: most results, then name).
-2. *Protocol*, that is method and number of shots: the one most models were measured under. A result that
-   does not say its method counts under the commonest method that is said; no other protocol is mixed in.
-3. *Setting*, that is split and config (image size, prompt, ...): each pair uses the setting most models
-   were measured in among those it was measured in itself, so no model is lost for an unusual image size.
-4. *Repeats* (seeds, sources, harnesses, dates) of that setting are averaged; `spread` is their SD.
+1. *Complete*: a fine-tune that was stopped before its end (config: step below total_steps) is no score.
+2. *Metric*: the one most models were measured by (ties: most results, then name).
+3. *Protocol*, that is method, number of shots and split: the one most models were measured under. A result that
+   does not say its method or split counts under the commonest that is said; no other protocol is mixed in.
+4. *Setting*, that is config (image size, prompt, ...): each pair uses the setting most models were measured in
+   among those it was measured in itself, so no model is lost for an unusual image size.
+5. *Repeats* (seeds, sources, harnesses, dates) of that setting are averaged; `spread` is their SD.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -28,7 +30,7 @@ class ScoreMatrix:
 
     Shapes: `scores`, `n`, `spread` (M, D); `metrics` and `protocols` name each dataset's metric and protocol.
     Models and datasets without any score are absent; both are sorted by id. `n_left_out` counts results
-    under another metric or protocol. Takes 24 bytes a cell.
+    that are incomplete, or under another metric or protocol. Takes 24 bytes a cell.
     """
 
     models: tuple[str, ...]
@@ -55,14 +57,21 @@ class ScoreMatrix:
         )
 
 
-def score_matrix(snapshot: Snapshot, *, exclude_datasets: Collection[str] = ()) -> ScoreMatrix:
+def score_matrix(
+    snapshot: Snapshot, *, exclude_datasets: Collection[str] = (), choose_for: str | None = None
+) -> ScoreMatrix:
     """Returns the comparable scores of a snapshot as the module's head defines them, excluded datasets unseen.
+
+    Of the dataset `choose_for` only validation results count, where there are any: nobody chooses by test scores.
 
     Raises:
         UnknownNameError: a dataset to exclude that the snapshot does not hold.
     """
     columns = _Columns.of(snapshot, _excluded(snapshot, exclude_datasets))
     total = len(columns.score)
+    columns = columns.take(columns.complete)
+    if choose_for in snapshot.dataset_ids:
+        columns = columns.take(_for_choosing(columns, snapshot.dataset_ids.index(choose_for)))
     usual = _commonest(columns.dataset, columns.metric, columns.model)
     columns = columns.take(columns.metric == usual[columns.dataset])
     columns = columns.take(_in_protocol(columns))
@@ -89,9 +98,12 @@ class _Columns:
     metric: Integers
     method: Integers
     n_shot: Integers
+    split: Integers
     setting: Integers
+    complete: np.ndarray
     metric_names: tuple[str, ...]
     method_names: tuple[str, ...]
+    split_names: tuple[str, ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot, excluded: set[int]) -> "_Columns":
@@ -99,7 +111,7 @@ class _Columns:
         score = table["score"].to_numpy()
         metric, metric_names = _coded(table["metric"])
         method, method_names = _coded(table["method"])
-        split, _ = _coded(table["split"])
+        split, split_names = _coded(table["split"])
         config, configs = _coded(table["config"])
         dataset = table["dataset"].to_numpy().astype(np.int64)
         columns = cls(
@@ -109,9 +121,12 @@ class _Columns:
             metric=metric,
             method=method,
             n_shot=table["n_shot"].fill_null(-1).to_numpy().astype(np.int64),
-            setting=(split + 1) * (len(configs) + 1) + config + 1,
+            split=split,
+            setting=config + 1,
+            complete=np.array([_is_complete(text) for text in configs] + [True], dtype=bool)[config],
             metric_names=metric_names,
             method_names=method_names,
+            split_names=split_names,
         )
         return columns.take(np.isfinite(score) & ~np.isin(dataset, list(excluded)))
 
@@ -124,7 +139,9 @@ class _Columns:
             metric=self.metric[rows],
             method=self.method[rows],
             n_shot=self.n_shot[rows],
+            split=self.split[rows],
             setting=self.setting[rows],
+            complete=self.complete[rows],
         )
 
 
@@ -158,15 +175,35 @@ def _commonest(group: Integers, key: Integers, model: Integers) -> Integers:
     return best
 
 
+def _is_complete(config: str) -> bool:
+    if '"total_steps"' not in config:
+        return True
+    said = json.loads(config)
+    return not ("step" in said and said["step"] < said["total_steps"])
+
+
+def _for_choosing(columns: _Columns, dataset: int) -> np.ndarray:
+    on_it = columns.dataset == dataset
+    validation = np.array([name == "validation" for name in columns.split_names] + [False], dtype=bool)[columns.split]
+    return validation | ~on_it if (validation & on_it).any() else np.ones(len(on_it), dtype=bool)
+
+
 def _in_protocol(columns: _Columns) -> np.ndarray:
-    said = columns.method >= 0
-    usual = np.full(int(columns.dataset.max(initial=-1)) + 1, -1, dtype=np.int64)
-    known = _commonest(columns.dataset[said], columns.method[said], columns.model[said])
-    usual[: len(known)] = known
-    method = np.where(said, columns.method, usual[columns.dataset])
+    method, split = (_said_or_usual(columns, codes) for codes in (columns.method, columns.split))
     protocol = (method + 1) * (int(columns.n_shot.max(initial=0)) + 2) + columns.n_shot + 1
+    protocol = protocol * (int(split.max(initial=0)) + 2) + split + 1
     inside: np.ndarray = protocol == _commonest(columns.dataset, protocol, columns.model)[columns.dataset]
     return inside
+
+
+def _said_or_usual(columns: _Columns, codes: Integers) -> Integers:
+    """Returns the codes, where nothing was said (-1) the dataset's commonest."""
+    said = codes >= 0
+    usual = np.full(int(columns.dataset.max(initial=-1)) + 1, -1, dtype=np.int64)
+    known = _commonest(columns.dataset[said], codes[said], columns.model[said])
+    usual[: len(known)] = known
+    found: Integers = np.where(said, codes, usual[columns.dataset])
+    return found
 
 
 def _in_best_setting(columns: _Columns) -> np.ndarray:

@@ -111,3 +111,43 @@ def test_an_excluded_dataset_and_models_known_only_from_it_are_absent() -> None:
 def test_an_unknown_dataset_to_exclude_is_named_with_close_matches() -> None:
     with pytest.raises(UnknownNameError, match="did you mean imdb"):
         score_matrix(snapshot_of(result("a", "imdb", 0.5)), exclude_datasets=["imbd"])
+
+
+def test_a_fine_tune_stopped_before_its_end_is_no_score() -> None:
+    half, whole = '{"step":20,"total_steps":80}', '{"total_steps":80}'
+    matrix = score_matrix(snapshot_of(result("a", "x", 0.5, config=half), result("b", "x", 0.9, config=whole)))
+    assert matrix.models == ("b",)
+    assert matrix.n_left_out == 1
+
+
+def test_a_step_without_a_total_is_a_condition_like_any_other() -> None:
+    matrix = score_matrix(snapshot_of(result("a", "x", 0.5, config='{"step":20}')))
+    assert cell(matrix, "a", "x") == 0.5
+
+
+def test_no_two_splits_are_mixed_in_one_dataset() -> None:
+    matrix = score_matrix(
+        snapshot_of(
+            result("a", "x", 0.5, split="test"),
+            result("b", "x", 0.6, split="test"),
+            result("b", "x", 0.9, split="validation"),
+            result("c", "x", 0.8, split="validation"),
+            result("d", "x", 0.7),
+        )
+    )
+    assert matrix.models == ("a", "b", "d")
+    assert cell(matrix, "b", "x") == 0.6
+    assert cell(matrix, "d", "x") == 0.7
+
+
+def test_where_one_chooses_for_a_dataset_its_test_scores_do_not_count() -> None:
+    snapshot = snapshot_of(
+        result("a", "x", 0.5, split="test"),
+        result("b", "x", 0.6, split="test"),
+        result("b", "x", 0.9, split="validation"),
+        result("a", "y", 0.3, split="test"),
+    )
+    matrix = score_matrix(snapshot, choose_for="x")
+    assert math.isnan(cell(matrix, "a", "x"))
+    assert cell(matrix, "b", "x") == 0.9
+    assert cell(matrix, "a", "y") == 0.3

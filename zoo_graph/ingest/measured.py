@@ -60,7 +60,9 @@ def outcome_records(outcome: Outcome) -> Iterator[Record]:
 
 
 def _standing(outcome: Outcome, standing: Standing, trial: Trial, split: str, score: float) -> Result:
-    conditions = {**_conditions(trial.recipe), "step": standing.progress.step}
+    conditions = _conditions(trial.recipe)
+    if standing.progress.step < trial.recipe.total_steps:
+        conditions["step"] = standing.progress.step  # incomplete: `scores` leaves it out
     rows = outcome.n_test if split == "test" else outcome.n_validation
     if rows is not None:
         conditions[f"n_{split}"] = rows

@@ -8,6 +8,7 @@ import ast
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,17 @@ MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))
 """Texts (in any case) that stand for an empty cell, except where a score is wanted."""
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_COMMA = re.compile(r"[+-]?\d+(,\d+)+")
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
 _COUNT = re.compile(r"(\d+\.?\d*(?:[eE]\+?\d+)?)\s*([kmbgt]?)", re.IGNORECASE)
 COUNT_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+
+LONGEST_TEXT = 10_000
+MOST_NUMBERS = 100_000
+_INTEGERS = range(-(2**63), 2**63)
+_EXACT = re.compile(r"[+-]?\d{1,40}")
 
 Scalar = str | int | float | bool
 
@@ -35,17 +43,21 @@ class CellError(Exception):
 def shown(value: object) -> str:
     """Returns a cell as it is shown in a report: at most 80 characters."""
     text = "" if value is None else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = text if len(text) <= 80 else text[:77] + "..."
+    return text.encode(errors="replace").decode()
 
 
 def text(value: object) -> str | None:
-    """Returns the cell's text without outer spaces."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    stripped = str(value).strip()
-    return None if stripped.lower() in MISSING else stripped
+    """Returns the cell's text without outer spaces, in one spelling of accents (NFC)."""
+    plain = _stripped(value)
+    if plain is not None and len(plain) > LONGEST_TEXT:
+        raise CellError(value, f"is a text of at most {LONGEST_TEXT:,} characters")
+    return plain
+
+
+def is_empty(value: object) -> bool:
+    """Tells whether a cell holds nothing, or one of the texts that stand for nothing."""
+    return not isinstance(value, bytes) and _stripped(value) is None
 
 
 def number(value: object) -> float | None:
@@ -66,13 +78,28 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """Returns the cell's whole number."""
-    if isinstance(value, str) and text(value) is None:
+    """Returns the cell's whole number, of at most 64 bits: what a graph can hold."""
+    if value is None or (isinstance(value, str) and text(value) is None):
         return None
-    result = None if value is None or (isinstance(value, float) and math.isnan(value)) else number(value)
-    if result is not None and not result.is_integer():
-        raise CellError(value, "is a whole number")
-    return None if result is None else int(result)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    exact = int(value) if isinstance(value, str) and _EXACT.fullmatch(value.strip()) else value
+    if not isinstance(exact, int) or isinstance(exact, bool):
+        found = number(exact)
+        if found is None or not found.is_integer():
+            raise CellError(value, "is a whole number")
+        exact = int(found)
+    if exact not in _INTEGERS:
+        raise CellError(value, "is a whole number from -2^63 to 2^63 - 1")
+    return exact
+
+
+def size(value: object) -> int | None:
+    """Returns the cell's whole number of things: 0 or more."""
+    result = whole(value)
+    if result is not None and result < 0:
+        raise CellError(value, "is a whole number of 0 or more")
+    return result
 
 
 def seconds(value: object) -> float | None:
@@ -115,7 +142,7 @@ def names(value: object) -> tuple[str, ...]:
     if isinstance(value, (list, tuple)):
         items = value
     else:
-        plain = text(value)
+        plain = _stripped(value)
         if plain is None:
             return ()
         items = _json_names(plain) if plain.startswith(("[", "{")) else plain.split(";")
@@ -124,7 +151,9 @@ def names(value: object) -> tuple[str, ...]:
 
 def numbers(value: object) -> tuple[float, ...]:
     """Returns the finite numbers in a JSON list or a list."""
-    items = value if isinstance(value, (list, tuple)) else _json_list(text(value) or "[]")
+    items = value if isinstance(value, (list, tuple)) else _json_list(_stripped(value) or "[]")
+    if len(items) > MOST_NUMBERS:
+        raise CellError(value, f"is a list of at most {MOST_NUMBERS:,} numbers")
     found = [number(item) for item in items]
     if any(item is None for item in found):
         raise CellError(value, "is a list of numbers")
@@ -142,10 +171,9 @@ def scalar(value: object) -> Scalar | None:
         return value if isinstance(value, bool) else None
     if plain in ("True", "False", "true", "false"):
         return plain in ("True", "true")
-    if _WHOLE.fullmatch(plain):
+    if _WHOLE.fullmatch(plain) and _EXACT.fullmatch(plain):
         return int(plain)
-    if _DECIMAL.fullmatch(plain):
-        result = float(plain)
+    if _DECIMAL.fullmatch(plain) and math.isfinite(result := float(plain)):
         return int(result) if result.is_integer() and abs(result) < 2**53 else result
     return plain
 
@@ -186,7 +214,10 @@ def _json_list(plain: str) -> list[Any]:
 
 def _json(plain: str, rule: str) -> Any:
     try:
-        return json.loads(plain)
+        found = json.loads(plain)
+        if "\\u" in plain:  # an escape may spell half a character, which no text can hold
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except (ValueError, RecursionError) as error:
         raise CellError(plain, rule) from error
 
@@ -197,4 +228,22 @@ def _parsed(value: str) -> float:
             raise ValueError
         return float(value)
     except ValueError as error:
-        raise CellError(value, "is a number") from error
+        rule = "is a number"
+        if _COMMA.fullmatch(value.strip()):
+            rule = "is a number with a decimal point and no other sign (write 0.5 for 0,5 and 1000 for 1,000)"
+        raise CellError(value, rule) from error
+
+
+def _stripped(value: object) -> str | None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bytes):
+        raise CellError(value, "is text in UTF-8, not other bytes")
+    stripped = str(value).strip()
+    if not stripped.isascii():
+        stripped = unicodedata.normalize("NFC", stripped)
+        if _SURROGATES.search(stripped):
+            raise CellError(value, "is text in Unicode (no half of a surrogate pair)")
+    return None if stripped.lower() in MISSING else stripped

@@ -5,6 +5,7 @@ Every guess becomes a note for the report. A column that is named but not there 
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,7 @@ class Layout:
 
     def identifier(self, name: str) -> str:
         """Returns the id that a written name stands for, after `slash` and `rename`."""
+        name = unicodedata.normalize("NFC", name)
         renamed = self.said.rename.get(name)
         return renamed if renamed is not None else clean_id(name, slash=self.said.slash)
 
@@ -142,7 +144,8 @@ class Draft:
         """Returns the error for a field that no column holds."""
         return ImportFileError(
             f"{self.table.path}: no column for {field}; found columns {_listed(self.table.columns)}; "
-            f"wanted one named {', '.join(known[:4])} ..., or say columns={{{field!r}: COLUMN}} or {field}=VALUE"
+            f"wanted one named {', '.join(known[:4])} ..., or say columns={{{field!r}: COLUMN}} or {field}=VALUE "
+            f"(on the command line --columns {field}=COLUMN or --set {field}=VALUE)"
         )
 
     def leave(self, columns: Sequence[str], reason: str) -> None:
@@ -189,7 +192,8 @@ def guess_format(table: Table, said: ColumnMap) -> tuple[Format, str | None]:
         return "wide", "read as wide: one row per model, one column per dataset"
     raise ImportFileError(
         f"{table.path}: cannot tell its format from columns {_listed(table.columns)}: wanted a model, a dataset and "
-        "a score column, or say which is which with columns={'model': ..., 'dataset': ..., 'score': ...} or format=..."
+        "a score column, or say which is which with columns={'model': ..., 'dataset': ..., 'score': ...} or format=... (on the "
+        "command line --columns model=COLUMN,dataset=COLUMN,score=COLUMN or --format)"
     )
 
 

@@ -22,7 +22,7 @@ FIELDS = (
 )  # fmt: skip
 _CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
     "split": cells.text,
-    "n_shot": cells.whole,
+    "n_shot": cells.size,
     "method": cells.text,
     "seed": cells.whole,
     "source": cells.text,
@@ -220,12 +220,17 @@ def _curve_reader(layout: Layout) -> Callable[[Cells], dict[str, Any]]:
 
     def read_curve(row: Cells) -> dict[str, Any]:
         points = cells.numbers(curve(row)) if curve else ()
-        at = tuple(int(step) for step in cells.numbers(steps(row))) if steps else ()
+        at = _steps(steps(row)) if steps else ()
         if at and len(at) != len(points):
             raise CellError(f"{len(points)} points, {len(at)} steps", "curve has one step for each point")
         return {"curve": points, "curve_steps": at}
 
     return read_curve
+
+
+def _steps(value: object) -> tuple[int, ...]:
+    steps = [cells.size(step) for step in cells.numbers(value)]
+    return tuple(step for step in steps if step is not None)
 
 
 def _named(name: str, convert: Callable[[Any], Any], value: object) -> Any:
@@ -260,7 +265,8 @@ def _metric_of(draft: Draft, column: str, metric: str | None) -> str | None:
     if listed is None and by_header is None:
         raise ImportFileError(
             f"{draft.table.path}: which metric is column {column!r}? say metric=accuracy (or another of "
-            f"{', '.join(list(METRICS)[:8])} ...), or name the column that holds it with columns={{'metric': COLUMN}}"
+            f"{', '.join(list(METRICS)[:8])} ...), or name the column that holds it with columns={{'metric': COLUMN}} (on the command line --metric accuracy, "
+            "or --columns metric=COLUMN)"
         )
     if listed is None:
         draft.notes.append(f"metric {by_header.name if by_header else column}, from the column's name")
@@ -285,13 +291,14 @@ def _conditions_left(draft: Draft) -> tuple[str, ...]:
     timing = names.RESULT["seconds"]
     draft.leave([column for column in draft.free if names.plain(column) in timing], "another time")
     measured = [column for column in draft.free if find_metric(column) or names.plain(column) in names.SCORE]
-    draft.leave(measured, f"other scores; take them with metrics={measured}")
+    draft.leave(measured, f"other scores; take them with metrics={measured} (--metrics {','.join(measured)})")
     if draft.said.config is not None:
         draft.leave(list(draft.free), "not named in config")
         return draft.said.config
     if draft.free:
         draft.notes.append(
-            f"kept as conditions (config): {', '.join(map(repr, draft.free))}; leave them out with ignore=[...]"
+            f"kept as conditions (config): {', '.join(map(repr, draft.free))}; leave them out with ignore=[...] "
+            "(--ignore COLUMN,...)"
         )
     return tuple(draft.free)
 

@@ -2,8 +2,10 @@
 
 import json
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -82,7 +84,13 @@ def column_map(
     listed = metrics if isinstance(metrics, Mapping) else dict.fromkeys(metrics or ())
     given = {name: value for name, value in constants.items() if value is not None}
     kept = None if config is None else tuple(config)
-    return ColumnMap(known, dict(columns or {}), given, listed, kept, tuple(ignore), dict(rename or {}), slash)
+    return ColumnMap(known, dict(columns or {}), given, listed, kept, tuple(ignore), _one_spelling(rename), slash)
+
+
+def _one_spelling(rename: Mapping[str, str] | None) -> dict[str, str]:
+    """The names in NFC, as they are read from cells."""
+    nfc = partial(unicodedata.normalize, "NFC")
+    return {nfc(written): nfc(meant) for written, meant in (rename or {}).items()}
 
 
 def read_mapping(path: str | Path) -> ColumnMap:

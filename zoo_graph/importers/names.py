@@ -75,6 +75,7 @@ DATASET_PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "n_classes": ("n_classes", "num_classes", "number_of_classes", "classes"),
     "n_samples": ("n_samples", "num_samples", "num_rows", "size", "n_rows"),
     "features_digest": ("features_digest",),
+    "labels_digest": ("labels_digest",),
     "aliases": ("aliases", "also_known_as"),
 }
 PROXY: Mapping[str, tuple[str, ...]] = {

@@ -39,8 +39,8 @@ _CONVERT: Mapping[str, Convert] = {
     "tasks": cells.names,
     "pretrained_on": cells.names,
     "aliases": cells.names,
-    "n_classes": cells.whole,
-    "n_samples": cells.whole,
+    "n_classes": cells.size,
+    "n_samples": cells.size,
     "derived_from": lambda value: value,  # needs `kind`: see lineage()
 }
 
@@ -61,7 +61,11 @@ class Properties:
 
     def read(self, line: int, row: Cells, identifier: str) -> Iterator[Model | Dataset | Rejected]:
         """Yields what this row newly tells of a node (nothing, most of the time), and each cell that is refused."""
-        raw = tuple([getter(row) for getter in self.getters.values()])
+        try:
+            raw = tuple([getter(row) for getter in self.getters.values()])
+        except CellError as bad:  # of a template, which puts texts together
+            yield Rejected(line, f"{self.node} properties", bad.value, bad.rule)
+            return
         if self.last.get(identifier) == raw:
             return
         self.last[identifier] = raw
@@ -108,7 +112,8 @@ def lineage(value: object, kind: str | None) -> tuple[Lineage, ...]:
     if not plain.startswith("[{"):
         return tuple(Lineage(base, _kind(kind or "finetune")) for base in cells.names(value))
     try:
-        return tuple(Lineage(str(item["base"]), _kind(str(item["kind"]))) for item in json.loads(plain))
+        links = [(cells.text(item["base"]), str(item["kind"])) for item in json.loads(plain)]
+        return tuple(Lineage(base, _kind(kind)) for base, kind in links if base is not None)
     except (ValueError, KeyError, TypeError) as error:
         raise CellError(value, 'is a list of {"base": ..., "kind": ...}') from error
 
@@ -130,7 +135,8 @@ def leave_unstated_count(draft: Draft) -> None:
         if cells.lacks_unit(cell):
             del draft.sources["model.n_parameters"]
             draft.notes.append(
-                f"left out {column!r}: {cell} has no unit; say columns={{'model.n_parameters': '{column}:M'}}"
+                f"left out {column!r}: {cell} has no unit; say columns={{'model.n_parameters': '{column}:M'}} "
+                f"(--columns 'model.n_parameters={column}:M')"
             )
             return
 

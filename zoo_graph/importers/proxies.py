@@ -60,7 +60,7 @@ def read(table: Table, layout: Layout, units: Mapping[str, str]) -> Iterator[Rec
             column = "seconds"
             spent = cells.seconds(cell(row, column)) or 0.0
             column = "n_samples"
-            n_samples = cells.whole(cell(row, column)) or 0
+            n_samples = cells.size(cell(row, column)) or 0
         except (CellError, InputError) as error:
             yield refused(line, layout.column_of(column), error)
             continue

@@ -4,7 +4,6 @@ A CSV cell is text, or None where it is empty; a Parquet cell is the Python valu
 memory but one batch of rows, so a file may be larger than memory and can be read more than once.
 """
 
-import csv
 import gzip
 import hashlib
 import json
@@ -14,11 +13,14 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from zoo_graph.errors import ImportFileError
+from zoo_graph.importers.cells import shown
+from zoo_graph.importers.csv_rows import BadRow, CsvRows, csv_reader
 from zoo_graph.records import Rejected
 
 Cells = tuple[Any, ...]
 DELIMITERS = (",", ";", "\t")
 BATCH_ROWS = 8192
+LONGEST_HEADER = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Table:
     n_rows: int | None = None
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Cells] | Rejected]:
-        """Yields each row as (line, cells of `columns`, in their order); a row of the wrong width is Rejected.
+        """Yields each row as (line, cells of `columns`, in their order); one of the wrong width or form is Rejected.
 
         The line of a CSV row is the last line it stands on (the header is line 1); of a Parquet row its number
         from 1.
@@ -58,6 +60,8 @@ def open_table(path: str | Path) -> Table:
     path = Path(path)
     if path.is_dir():
         raise ImportFileError(f"{path} is a folder: wanted one CSV or Parquet file; import its files one by one")
+    if path.exists() and not path.is_file():
+        raise ImportFileError(f"{path} is a device or a pipe: wanted a file, which is read twice; save it as one first")
     try:
         with path.open("rb") as file:
             start = file.read(4096)
@@ -71,17 +75,24 @@ def open_table(path: str | Path) -> Table:
 def _csv_table(path: Path) -> Table:
     with _text(path) as file:
         try:
-            first = file.readline()
+            first = file.readline(LONGEST_HEADER)
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise _unreadable(path, 1, error) from error
     if "\x00" in first:
         raise ImportFileError(f"{path} is neither CSV nor Parquet (it holds binary data): save the table as CSV")
-    delimiter = max(DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+    if len(first) == LONGEST_HEADER:
+        raise ImportFileError(
+            f"{path}: got a first line of more than {LONGEST_HEADER:,} characters; wanted a header: a CSV's first line "
+            "names its columns"
+        )
+    delimiter = max(DELIMITERS, key=lambda sign: len(next(csv_reader([first], sign), [])))
     with _text(path) as file:
         try:
-            header = next(csv.reader(file, delimiter=delimiter), [])
-        except (csv.Error, UnicodeDecodeError) as error:
+            _, header = next(iter(CsvRows(file, path, delimiter)), (1, []))
+        except (UnicodeDecodeError, OSError, EOFError) as error:
             raise _unreadable(path, 1, error) from error
+    if isinstance(header, BadRow):
+        raise ImportFileError(f"{path} has a header {shown(header.value)!r}: wanted one in which {header.rule}")
     return Table(path, "csv", _checked_columns(path, [name.strip() for name in header]), delimiter)
 
 
@@ -110,17 +121,18 @@ def _csv_rows(table: Table, wanted: tuple[str, ...]) -> Iterator[tuple[int, Cell
     places = [table.columns.index(name) for name in wanted]
     width = len(table.columns)
     with _text(table.path) as file:
-        reader = csv.reader(file, delimiter=table.delimiter)
+        rows = CsvRows(file, table.path, table.delimiter, width)
         try:
-            next(reader)
-            for row in reader:
-                if len(row) == width:
-                    yield reader.line_num, tuple([row[place] or None for place in places])
-                elif any(row):
-                    rule = f"a row has {width} cells, as the header has"
-                    yield Rejected(reader.line_num, None, f"{len(row)} cells", rule)
-        except (csv.Error, UnicodeDecodeError, OSError, EOFError) as error:
-            raise _unreadable(table.path, reader.line_num + 1, error) from error
+            for number, (line, row) in enumerate(rows):
+                if isinstance(row, BadRow):
+                    yield Rejected(line, None, shown(row.value.strip()), row.rule)
+                elif len(row) != width:
+                    if any(row):
+                        yield Rejected(line, None, f"{len(row)} cells", f"a row has {width} cells, as the header has")
+                elif number:  # the first is the header
+                    yield line, tuple([row[place] or None for place in places])
+        except (UnicodeDecodeError, OSError, EOFError) as error:
+            raise _unreadable(table.path, rows.line + 1, error) from error
 
 
 def _parquet_rows(table: Table, wanted: tuple[str, ...]) -> Iterator[tuple[int, Cells] | Rejected]:
@@ -146,8 +158,23 @@ def _values(column: Any) -> list[Any]:
 
     values: list[Any] = column.to_pylist()
     if pa.types.is_nested(column.type):  # lists and structures as JSON, as a CSV would hold them
-        return [None if value is None else json.dumps(value, default=str) for value in values]
+        return [None if value is None else json.dumps(value, default=_written) for value in values]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)):
+        return [_plain(value) if isinstance(value, bytes) else value for value in values]
     return values
+
+
+def _plain(value: bytes) -> str | bytes:
+    """The text that bytes spell; where they spell none they stay, and the cell is refused when it is wanted."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _written(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _text(path: Path) -> IO[str]:

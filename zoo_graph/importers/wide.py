@@ -35,7 +35,10 @@ def lay_out(table: Table, said: ColumnMap) -> Layout:
     draft.leave(_without_numbers(draft), "no numbers in it")
     scores = {**dict.fromkeys(draft.free), **said.metrics}
     if not scores:
-        raise ImportFileError(f"{table.path}: no column holds numbers; wanted one column per dataset")
+        raise ImportFileError(
+            f"{table.path}: no column holds numbers; wanted one column per dataset, of numbers with a "
+            "decimal point (0.5, not 0,5)"
+        )
     _check_metrics(draft, scores)
     across = "model" if "dataset" in said.columns else "dataset"
     draft.notes.append(f"one {across} per column: {len(scores)}")
@@ -108,7 +111,7 @@ def _without_numbers(draft: Draft) -> list[str]:
         if isinstance(item, Rejected):
             continue
         for column, cell in zip(draft.free, item[1], strict=True):
-            if cells.text(cell) is not None:
+            if not cells.is_empty(cell):
                 filled.add(column)
                 if number_or_nan(cell) == number_or_nan(cell):
                     found.add(column)
@@ -124,7 +127,7 @@ def _check_metrics(draft: Draft, scores: Mapping[str, str | None]) -> None:
     if metric is None and None in scores.values():
         raise ImportFileError(
             f"{draft.table.path}: which metric are the numbers of this matrix ({', '.join(list(scores)[:5])} ...)? "
-            "say metric=accuracy, or format=... if it is no matrix of models and datasets"
+            "say metric=accuracy (--metric accuracy), or format=... (--format) if it is no matrix of models and datasets"
         )
     layout = draft.layout("wide", scores, ())
     for name in set(scores.values()):

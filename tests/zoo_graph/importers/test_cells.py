@@ -81,3 +81,47 @@ def test_seconds_are_not_negative() -> None:
     assert cells.seconds("") is None
     with pytest.raises(CellError, match="0 seconds or more"):
         cells.seconds(-1.0)
+
+
+@pytest.mark.parametrize("cell", [str(2**63), str(-(2**63) - 1), "1e30", 1e30, 2**64, "9" * 5000])
+def test_a_whole_number_that_no_graph_can_hold_is_refused(cell: object) -> None:
+    with pytest.raises(CellError):
+        cells.whole(cell)
+
+
+def test_a_whole_number_is_read_to_its_last_digit() -> None:
+    assert cells.whole(str(2**63 - 1)) == cells.whole(2**63 - 1) == 2**63 - 1
+    assert (cells.whole("-3"), cells.whole("3.0"), cells.whole(3.0), cells.whole("n/a")) == (-3, 3, 3, None)
+
+
+@pytest.mark.parametrize("cell", ["-1", -5, -1.0, str(2**63)])
+def test_a_size_is_no_negative_number(cell: object) -> None:
+    with pytest.raises(CellError):
+        cells.size(cell)
+
+
+def test_a_decimal_comma_is_told() -> None:
+    with pytest.raises(CellError, match=r"write 0\.5 for 0,5"):
+        cells.number("0,5")
+
+
+def test_one_name_in_two_spellings_of_its_accents_is_one() -> None:
+    assert cells.text("cafe\u0301") == cells.text("caf\u00e9") == "caf\u00e9"
+    assert cells.names("cafe\u0301; caf\u00e9") == ("caf\u00e9",)
+
+
+@pytest.mark.parametrize("cell", [b"\xff", "x" * 10_001, "\ud800"])
+def test_what_is_no_text_a_graph_can_hold_is_refused(cell: object) -> None:
+    with pytest.raises(CellError):
+        cells.text(cell)
+
+
+def test_an_escaped_half_character_is_refused() -> None:
+    for read in (cells.names, cells.json_object):
+        with pytest.raises(CellError):
+            read('["\\ud800"]' if read is cells.names else '{"a": "\\ud800"}')
+
+
+def test_numbers_beyond_every_range_stay_text_as_a_condition() -> None:
+    assert cells.scalar("1e999") == "1e999"
+    assert cells.scalar("9" * 5000) == "9" * 5000

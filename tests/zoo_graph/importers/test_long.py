@@ -171,3 +171,34 @@ def test_curves_and_configs_are_read_from_json(read_csv: Read) -> None:
 def test_the_unit_is_judged_over_all_spellings_of_a_metric(read_csv: Read) -> None:
     with pytest.raises(ImportFileError, match="cannot tell the unit"):
         read_csv("model,dataset,metric,score\na,d,acc,91\nb,d,acc,92\nc,d,accuracy,0.9\n")
+
+
+def test_a_number_that_no_graph_can_hold_costs_its_row(read_csv: Read) -> None:
+    head = "model,dataset,accuracy,seed,n_shot,curve,curve_steps\n"
+    rows = f'a,d,0.5,{2**63},,,\nb,d,0.5,1,-5,,\nc,d,0.5,1,,"[0.5]","[1e30]"\ne,d,0.5,{2**63 - 1},5,"[0.5]",[10]\n'
+    found = read_csv(head + rows)
+    assert [(row.line, row.rule) for row in found.rejected] == [
+        (2, "seed is a whole number from -2^63 to 2^63 - 1"),
+        (3, "n_shot is a whole number of 0 or more"),
+        (4, "is a whole number from -2^63 to 2^63 - 1"),
+    ]
+    (result,) = found.results
+    assert (result.seed, result.n_shot, result.curve_steps) == (2**63 - 1, 5, (10,))
+
+
+def test_decimal_commas_are_rejected_with_advice(read_csv: Read) -> None:
+    found = read_csv("model;dataset;accuracy\na;d;0,5\n", unit="fraction")
+    assert found.results == []
+    assert "write 0.5 for 0,5" in found.rejected[0].rule
+
+
+def test_what_is_missing_is_told_for_python_and_for_the_command_line(read_csv: Read) -> None:
+    with pytest.raises(ImportFileError) as told:
+        read_csv("model,dataset,thing\na,d,0.5\n", format="long")
+    assert "columns={'score': COLUMN}" in str(told.value)
+    assert "--columns score=COLUMN" in str(told.value)
+
+
+def test_names_are_one_however_their_accents_are_written(read_csv: Read) -> None:
+    found = read_csv(HEAD + "cafe\u0301,d,0.5\ncaf\u00e9,d,0.6\n", rename={"cafe\u0301": "coffee"})
+    assert {result.model for result in found.results} == {"coffee"}

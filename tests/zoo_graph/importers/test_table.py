@@ -87,3 +87,44 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
         open_table(tmp_path / "none.csv")
     with pytest.raises(ImportFileError, match="is a folder"):
         open_table(tmp_path)
+
+
+def test_a_row_with_an_open_quote_is_rejected_and_the_next_ones_read(tmp_path: Path) -> None:
+    rows = list(open_table(written(tmp_path, 'model,score\n"a,1\nb,2\nc,3\n')).rows())
+    assert isinstance(rows[0], Rejected)
+    assert (rows[0].line, rows[0].value) == (2, '"a,1')
+    assert "quote" in rows[0].rule
+    assert rows[1:] == [(3, ("b", "2")), (4, ("c", "3"))]
+
+
+def test_a_long_cell_in_a_column_that_is_not_wanted_is_no_matter(tmp_path: Path) -> None:
+    table = open_table(written(tmp_path, f"model,card,score\na,{'x' * 500_000},1\n"))
+    assert list(table.rows(["score"])) == [(2, ("1",))]
+
+
+def test_a_header_with_an_open_quote_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ImportFileError, match="header"):
+        open_table(written(tmp_path, 'model,"score\na,1\n'))
+
+
+def test_what_is_no_file_is_refused_before_it_is_read() -> None:
+    with pytest.raises(ImportFileError, match="device or a pipe"):
+        open_table("/dev/zero")
+
+
+def test_a_first_line_without_end_is_no_header(tmp_path: Path) -> None:
+    with pytest.raises(ImportFileError, match="first line of more than"):
+        open_table(written(tmp_path, "x" * 3_000_000))
+
+
+def test_a_file_that_has_lost_its_rows_since_it_was_opened_has_none(tmp_path: Path) -> None:
+    table = open_table(written(tmp_path, "model,score\na,1\n"))
+    table.path.write_text("")
+    assert list(table.rows()) == []
+
+
+def test_bytes_in_parquet_are_the_text_they_spell(tmp_path: Path) -> None:
+    for kind in (pa.binary(), pa.large_binary(), pa.binary(2)):
+        column = pa.array([b"ab", "ä".encode(), b"\xff\xfe"], kind)
+        pyarrow.parquet.write_table(pa.table({"model": column}), tmp_path / "t.parquet")
+        assert [row for _, row in open_table(tmp_path / "t.parquet").rows()] == [("ab",), ("ä",), (b"\xff\xfe",)]

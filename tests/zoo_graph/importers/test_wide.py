@@ -55,3 +55,8 @@ def test_a_matrix_needs_its_metric(read_csv: Read) -> None:
         read_csv("model,x,y\na,1,2\n")
     with pytest.raises(ImportFileError, match="no column holds numbers"):
         read_csv("model,x\na,b\n", metric="acc")
+
+
+def test_dataset_columns_are_one_however_their_accents_are_written(read_csv: Read) -> None:
+    (result,) = read_csv("model,cafe\u0301\na,0.9\n", metric="acc").results
+    assert result.dataset == "caf\u00e9"

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from selection.recall import Evidence
 from selection.recall.columns import standardise
 from selection.recall.posterior import learn_posterior
-from selection.recall.prediction import Target, Unit, draw, learn_unit, predict, shared_residuals
+from selection.recall.prediction import Target, Unit, calibrate, draw, learn_unit, predict, shared_residuals
 from selection.recall.stacking import Belief
 from selection.records import Candidate
 
@@ -23,6 +24,18 @@ def test_a_new_dataset_is_expected_to_be_like_the_others():
     assert unit.offset == pytest.approx(0.65)
     assert unit.spread == pytest.approx(0.15)
     assert learn_unit(standardise(np.array([[0.5], [0.5]]))) is None
+
+
+def test_the_doubt_of_a_mean_over_few_datasets_is_added_to_their_spread():
+    unit = learn_unit(standardise(np.array([[0.4, 0.6], [0.6, 1.0]])))  # offsets .5 and .8, spreads .1 and .2
+    assert unit.offset_variance == pytest.approx(0.045 * (1 + 1 / 2))
+    assert unit.spread_variance == pytest.approx(0.005 * (1 + 1 / 2))
+
+
+def test_a_unit_learnt_without_a_dataset_knows_nothing_of_it():
+    columns = standardise(np.array([[0.4, 0.6, 5.0], [0.6, 1.0, 9.0]]))
+    assert learn_unit(columns, left_out=2) == learn_unit(standardise(np.array([[0.4, 0.6], [0.6, 1.0]])))
+    assert learn_unit(standardise(np.array([[0.4], [0.6]])), left_out=0) is None
 
 
 def test_a_cold_score_is_offset_plus_spread_times_z_and_doubts_both():
@@ -100,3 +113,51 @@ def test_a_higher_level_gives_a_wider_interval():
     evidence = Evidence(names, tuple(map(str, range(16))), scores)
     narrow, wide = learn_posterior(evidence, 0.6), learn_posterior(evidence, 0.95)
     assert (wide.high - wide.low > narrow.high - narrow.low).all()
+
+
+def widened(level, n_datasets):
+    """Student's over the normal quantile: what few datasets add to every width (two degrees at least)."""
+    return float(t.ppf((1 + level) / 2, max(2, n_datasets - 1)) / norm.ppf((1 + level) / 2))
+
+
+def test_a_dataset_is_calibrated_with_the_unit_of_the_others_alone():
+    scores = np.array([[0.4, 0.7], [0.6, 0.9]])  # offsets .5 and .8, spread .1: z is -1 and 1 on both
+    columns = standardise(scores)
+    beliefs = [Belief(columns.z[:, d], np.ones(2)) for d in range(2)]
+    found = calibrate(beliefs, scores, columns, np.zeros((2, 2)), np.zeros(2, dtype=bool), 0.9)
+    # From one other dataset: offset variance (2 spread)^2, spread variance spread^2 / 4.
+    missed = 0.3 / np.sqrt(0.04 + 0.01 + 0.0025)
+    assert [found.low, found.high] == pytest.approx([missed * widened(0.9, 2)] * 2)
+
+
+def test_models_that_went_together_on_one_dataset_alone_do_not_help_each_other_there():
+    scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    columns = standardise(scores)  # z is 1 and -1
+    # The first two surprise by 9 deviations on the first dataset, the last two on the second; the others never.
+    means = np.array([[0.0, -1.0], [0.0, -1.0], [-1.0, 0.0], [-1.0, 0.0]])
+    beliefs = [Belief(means[:, d], np.full(4, 1 / 9)) for d in range(2)]
+    residuals = 9 * (columns.z - means)
+    warm = np.array([True, False, True, False])
+    found = calibrate(beliefs, scores, columns, residuals, warm, 0.9)
+    assert found.z == pytest.approx(9 * widened(0.9, 2) / norm.ppf(0.95))
+
+
+def test_models_measured_on_the_target_are_not_asked_for_in_the_calibration():
+    scores = np.array([[1.0, 1.0], [0.0, 0.0], [0.5, 0.5]])
+    columns = standardise(scores)
+    far = [Belief(np.array([-50.0, 0.0, 0.0]), np.ones(3))] * 2
+    warm = np.array([True, False, False])
+    found = calibrate(far, scores, columns, np.zeros((3, 2)), warm, 0.9)
+    assert found.z < 5
+
+
+def test_a_dataset_of_many_models_weighs_no_more_than_one_of_few():
+    # Two models on the first dataset are missed by 3 deviations, twenty on each of the others by next to nothing.
+    scores = np.full((22, 4), NAN)
+    scores[:2, 0] = 0.4, 0.6
+    scores[2:, 1:] = np.tile([0.4, 0.6], 10)[:, None]
+    columns = standardise(scores)
+    beliefs = [Belief(np.nan_to_num(columns.z[:, d]) + (3.0 if d == 0 else 0.1), np.ones(22)) for d in range(4)]
+    found = calibrate(beliefs, scores, columns, np.zeros((22, 4)), np.zeros(22, dtype=bool), 0.8)
+    assert found.z == pytest.approx(3 * widened(0.8, 4) / norm.ppf(0.9))
+    assert found.n_datasets == 4

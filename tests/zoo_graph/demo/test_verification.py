@@ -8,6 +8,7 @@ import pytest
 
 from selection.datasets import from_rows
 from selection.records import Candidate, Measurement, Outcome, Plan, Progress, Recall, Recipe, Standing
+from zoo_graph.demo import seed
 from zoo_graph.demo.demonstration import Demonstration
 from zoo_graph.demo.verification import compared, lines, write
 from zoo_graph.errors import InputError
@@ -38,6 +39,21 @@ def test_regret_is_points_below_the_validation_pick() -> None:
     assert found.regret(found.oracle) == pytest.approx(-6.0)
     assert found.largest == 0.86
     assert found.chance == pytest.approx((0.80 + 0.86 + 0.71) / 3)
+
+
+def test_the_best_on_average_is_that_of_the_tasks_that_were_not_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {
+        "films": {"a": 0.99, "b": 0.01, "c": 0.02},  # held out: here a is far ahead
+        "rain": {"a": 0.5, "b": 0.4, "c": 0.6},
+        "sun": {"a": 52.0, "b": 0.0, "c": 51.0},  # in another unit, which must not outweigh
+        "flat": {"a": 0.7, "b": 0.7, "c": 0.7},
+        "alone": {"b": 0.9},
+    }
+    cells = {(model, task): score for task, column in columns.items() for model, score in column.items()}
+    monkeypatch.setattr(seed, "read_measured", lambda: seed.Measured(cells))
+    assert compared(shown("a", 0.80), CANDIDATES, RUNS).best_on_average == 0.71  # c's
+    everything = replace(shown("a", 0.80), held_out=())
+    assert compared(everything, CANDIDATES, RUNS).best_on_average == 0.80  # a's, with films
 
 
 def test_cost_is_ours_over_brute_forces() -> None:

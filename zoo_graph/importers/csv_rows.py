@@ -10,12 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
 from zoo_graph.errors import ImportFileError
-
-if TYPE_CHECKING:
-    from _csv import _reader as Reader
 
 LONGEST_CELL = 2**24
 """Characters of a cell; the standard library knows one limit for all readers of a process, and this raises it."""
@@ -31,7 +28,7 @@ class BadRow:
     rule: str
 
 
-def csv_reader(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> "Reader":
+def csv_reader(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> Any:
     """Returns the standard library's reader, which takes cells of `LONGEST_CELL` characters."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
     return csv.reader(lines, delimiter=delimiter, strict=strict)
@@ -53,7 +50,7 @@ class CsvRows:
     @property
     def line(self) -> int:
         """The number of lines read."""
-        return self._reader.line_num
+        return int(self._reader.line_num)
 
     def __iter__(self) -> Iterator[tuple[int, Sequence[str] | BadRow]]:
         while True:
@@ -82,7 +79,7 @@ class CsvRows:
             row = next(strict)
         except (csv.Error, StopIteration):
             return 0
-        return strict.line_num - 1 if self.width in (None, len(row)) else 0
+        return int(strict.line_num) - 1 if self.width in (None, len(row)) else 0
 
     def _from(self, first: str) -> Iterator[str]:
         yield first

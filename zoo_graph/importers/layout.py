@@ -192,8 +192,8 @@ def guess_format(table: Table, said: ColumnMap) -> tuple[Format, str | None]:
         return "wide", "read as wide: one row per model, one column per dataset"
     raise ImportFileError(
         f"{table.path}: cannot tell its format from columns {_listed(table.columns)}: wanted a model, a dataset and "
-        "a score column, or say which is which with columns={'model': ..., 'dataset': ..., 'score': ...} or format=... (on the "
-        "command line --columns model=COLUMN,dataset=COLUMN,score=COLUMN or --format)"
+        "a score column, or say which is which with columns={'model': ..., 'dataset': ..., 'score': ...} or format=... "
+        "(on the command line --columns model=COLUMN,dataset=COLUMN,score=COLUMN or --format)"
     )
 
 

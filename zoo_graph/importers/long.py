@@ -265,8 +265,8 @@ def _metric_of(draft: Draft, column: str, metric: str | None) -> str | None:
     if listed is None and by_header is None:
         raise ImportFileError(
             f"{draft.table.path}: which metric is column {column!r}? say metric=accuracy (or another of "
-            f"{', '.join(list(METRICS)[:8])} ...), or name the column that holds it with columns={{'metric': COLUMN}} (on the command line --metric accuracy, "
-            "or --columns metric=COLUMN)"
+            f"{', '.join(list(METRICS)[:8])} ...), or name the column that holds it with columns={{'metric': COLUMN}} "
+            "(on the command line --metric accuracy, or --columns metric=COLUMN)"
         )
     if listed is None:
         draft.notes.append(f"metric {by_header.name if by_header else column}, from the column's name")

@@ -36,8 +36,8 @@ def lay_out(table: Table, said: ColumnMap) -> Layout:
     scores = {**dict.fromkeys(draft.free), **said.metrics}
     if not scores:
         raise ImportFileError(
-            f"{table.path}: no column holds numbers; wanted one column per dataset, of numbers with a "
-            "decimal point (0.5, not 0,5)"
+            f"{table.path}: no column holds numbers; wanted one column per dataset, "
+            "of numbers with a decimal point (0.5, not 0,5)"
         )
     _check_metrics(draft, scores)
     across = "model" if "dataset" in said.columns else "dataset"
@@ -127,7 +127,8 @@ def _check_metrics(draft: Draft, scores: Mapping[str, str | None]) -> None:
     if metric is None and None in scores.values():
         raise ImportFileError(
             f"{draft.table.path}: which metric are the numbers of this matrix ({', '.join(list(scores)[:5])} ...)? "
-            "say metric=accuracy (--metric accuracy), or format=... (--format) if it is no matrix of models and datasets"
+            "say metric=accuracy (--metric accuracy), or format=... (--format) if it is no matrix "
+            "of models and datasets"
         )
     layout = draft.layout("wide", scores, ())
     for name in set(scores.values()):

@@ -3,6 +3,7 @@
 Knows the seed, the candidates, the tasks and `Zoo`. Every number it prints is measured in the run itself.
 """
 
+import json
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,11 @@ TARGET = "election-tweets"
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What one demo run did. `seconds` (wall) and `cpu_seconds` are of the run after the packages were there."""
+    """What one demo run did.
+
+    `seconds` (wall) and `cpu_seconds` are what it took after the packages were there, without the store's engine,
+    summed over the calls that it took.
+    """
 
     dataset: Dataset
     recall: Recall
@@ -72,8 +77,9 @@ def demonstrate(
 ) -> Demonstration:
     """Seed graph without the target -> refresh -> recommend -> plan -> select by real fine-tuning -> report.
 
-    `path` is the target's file, as `prepare` returned it; the candidates' folders are there too. Run
-    again on the same folder, it goes on where it stopped.
+    `path` is the target's file, as `prepare` returned it; the candidates' folders are there too. Run again on the
+    same folder, it goes on where it stopped, or answers the same: what an earlier call learnt of the target is
+    forgotten first.
 
     Raises:
         SelectionError, ZooError: as the steps it runs.
@@ -81,16 +87,19 @@ def demonstrate(
     from selection import report
     from selection.finetune import default_device, default_precision
 
-    start, cpu_start = time.perf_counter(), _cpu_seconds()
+    spent = _Spent(folder / "spent.json")
     held_out = seed.group_of(target)
     dataset = open_dataset(path, name=target, limits=protocol.LIMITS)
     recipe = protocol.recipe(default_precision(default_device()))
     with Zoo.open(folder / "zoo.db", checkpoints=cache_folder() / "candidates") as zoo:
         say(f"\n1. the seed graph, without {', '.join(held_out)}")
+        for run in zoo.query("MATCH (r:Run {kind: 'selection'}) RETURN r.id AS id"):
+            zoo.forget(run["id"])
         for imported in seed.load_without(zoo.connection, held_out, folder / "seed-without-target"):
             say(f"   {imported.lines()[0].split('/')[-1]}: {', '.join(imported.counts.lines())}")
         say("\n2. refresh")
         _say_lines(zoo.refresh().lines(), say)
+        spent.write()
         counts = f"{dataset.train.size} train, {dataset.validation.size} validation, {dataset.test.size} test rows"
         say(f"\n3. recommend for {target}: {dataset.n_classes} classes, {counts}")
         recall_start = time.perf_counter()
@@ -107,11 +116,37 @@ def demonstrate(
             plan=made,
             folder=folder / "selection",
             workers=workers,
-            track=None if on_event is None else lambda event: on_event(event, made),
+            track=spent.after(None if on_event is None else lambda event: on_event(event, made)),
         )
     page = report.write(outcome, folder, picks=found.picks, recall_notes=found.notes)
-    seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds() - cpu_start
+    seconds, cpu_seconds = spent.write()
     return Demonstration(dataset, found, made, outcome, page, held_out, seconds, cpu_seconds, recall_seconds)
+
+
+class _Spent:
+    """Wall-clock and CPU seconds since it was made, and those of earlier calls, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._before = json.loads(path.read_text()) if path.exists() else [0.0, 0.0]
+        self._start = time.perf_counter(), _cpu_seconds()
+
+    def write(self) -> tuple[float, float]:
+        now = time.perf_counter(), _cpu_seconds()
+        wall, cpu = (b + n - s for b, n, s in zip(self._before, now, self._start, strict=True))
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps([wall, cpu]))
+        partial.replace(self._path)
+        return wall, cpu
+
+    def after(self, tell: Callable[[Any], None] | None) -> Callable[[Any], None]:
+        def told(event: Any) -> None:
+            self.write()
+            if tell is not None:
+                tell(event)
+
+        return told
 
 
 def local_candidates(ready: Checkpoints) -> list[Candidate]:

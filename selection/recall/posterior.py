@@ -8,6 +8,7 @@ from selection.recall.evidence import Evidence, FloatArray, IntArray
 from selection.recall.history import History, learn_history
 from selection.recall.prediction import (
     Calibration,
+    Levels,
     Prediction,
     Target,
     Unit,
@@ -63,10 +64,11 @@ def learn_posterior(evidence: Evidence, level: float) -> Posterior:
     belief = _believe(history, trust, standardised, None)
     residuals = _residuals(history, beliefs)
     measured = _nothing(evidence) if evidence.measured is None else evidence.measured
-    unit = learn_unit(history.columns)
+    levels = Levels.of(evidence.proxies, evidence.past_proxies)
+    unit = learn_unit(history.columns, None, levels)
     target = Target(belief, unit or _unit_without_history(measured), shared_residuals(residuals), measured)
     prediction = predict(target)
-    calibration = calibrate(beliefs, evidence.scores, history.columns, residuals, ~np.isnan(measured), level)
+    calibration = calibrate(beliefs, evidence.scores, history.columns, residuals, ~np.isnan(measured), level, levels)
     low = prediction.score - calibration.low * prediction.score_sd
     high = prediction.score + calibration.high * prediction.score_sd
     in_units = unit is not None or bool((~np.isnan(measured)).any())

@@ -4,6 +4,7 @@ A cold target's level and spread are themselves uncertain; results measured on i
 models as far as their past residuals went together.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ from selection.recall.stacking import Belief
 _REPEAT_SD = 0.1
 # Pseudo-datasets of independence in the models' shared residuals: fewer let chance agreement carry surprises along.
 _INDEPENDENCE = 20.0
+# The level of a fraction on an unseen dataset where one other is known, at least (SD; .21 over the demo zoo's tasks).
+_LEVEL_SD = 0.2
+_MIN_LEVELS = 5
 _SPREAD_GRID = np.exp(np.linspace(-1.5, 1.5, 13))
 
 
@@ -51,8 +55,35 @@ class Calibration:
     n_datasets: int
 
 
-def learn_unit(columns: Columns, left_out: int | None = None) -> Unit | None:
-    """Expects of a new dataset the mean offset and spread of the others; None without a usable dataset."""
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Each proxy's mean over the models it was computed for on the target: on past datasets (J, D), and there (J,).
+
+    A probe's accuracy tells how hard a dataset is, however little it may tell of who wins there.
+    """
+
+    past: FloatArray
+    target: FloatArray
+
+    @classmethod
+    def of(cls, proxies: Mapping[str, FloatArray], past_proxies: Mapping[str, FloatArray]) -> "Levels | None":
+        """Means over the same models on every dataset (nan where one has no score); None if no proxy has a past."""
+        rows = {name: np.isfinite(proxies[name]) for name in sorted({*proxies} & {*past_proxies})}
+        names = [name for name, computed in rows.items() if computed.any()]
+        if not names:
+            return None
+        return cls(
+            np.stack([past_proxies[name][rows[name]].mean(axis=0) for name in names]),
+            np.array([proxies[name][rows[name]].mean() for name in names]),
+        )
+
+
+def learn_unit(columns: Columns, left_out: int | None = None, levels: Levels | None = None) -> Unit | None:
+    """Expects of a new dataset the mean offset and spread of the others; None without a usable dataset.
+
+    Where a proxy's level on past datasets told their offset better than the mean of the others did, each left out
+    in turn, the offset is regressed on it.
+    """
     usable = columns.usable.copy()
     if left_out is not None:
         usable[left_out] = False
@@ -62,8 +93,37 @@ def learn_unit(columns: Columns, left_out: int | None = None) -> Unit | None:
     inflation = 1 + 1 / len(offsets)
     offset, spread = float(offsets.mean()), float(spreads.mean())
     if len(offsets) == 1:
-        return Unit(offset, (2 * spread) ** 2, spread, spread**2 / 4)
-    return Unit(offset, float(offsets.var(ddof=1)) * inflation, spread, float(spreads.var(ddof=1)) * inflation)
+        floor = _LEVEL_SD if 0 <= offset <= 1 else 0.0
+        return Unit(offset, max(2 * spread, floor) ** 2, spread, spread**2 / 4)
+    spread_variance = float(spreads.var(ddof=1)) * inflation
+    if levels is not None:
+        here = levels.target if left_out is None else levels.past[:, left_out]
+        found = _regressed(offsets, levels.past[:, usable], here)
+        if found is not None:
+            return Unit(*found, spread, spread_variance)
+    return Unit(offset, float(offsets.var(ddof=1)) * inflation, spread, spread_variance)
+
+
+def _regressed(offsets: FloatArray, past: FloatArray, here: FloatArray) -> tuple[float, float] | None:
+    """The offset expected at the level `here` (J,) of the proxy that told the others' best, and its variance."""
+    best, found = np.inf, None
+    for x, at in zip(past, here, strict=True):
+        known = np.isfinite(x)
+        if not np.isfinite(at) or known.sum() < _MIN_LEVELS:
+            continue
+        centred, y = x[known] - x[known].mean(), offsets[known]
+        squares = float(centred @ centred)
+        if squares <= 1e-12:
+            continue
+        slope = float(centred @ y) / squares
+        # Left-out residuals of a regression are its own over 1 - leverage (Allen's PRESS).
+        missed = (y - y.mean() - slope * centred) / (1 - 1 / len(y) - centred**2 / squares)
+        plain = (y - y.mean()) * len(y) / (len(y) - 1)
+        error = float((missed**2).mean())
+        if error < min(best, float((plain**2).mean())):
+            step = float(at - x[known].mean())
+            best, found = error, (float(y.mean()) + slope * step, error * (1 + step**2 / squares))
+    return found
 
 
 def shared_residuals(residuals: FloatArray) -> FloatArray:
@@ -156,7 +216,13 @@ def _most_probable_spread(target: Target, shared: FloatArray) -> float:
 
 
 def calibrate(
-    beliefs: list[Belief], scores: FloatArray, columns: Columns, residuals: FloatArray, warm: FloatArray, level: float
+    beliefs: list[Belief],
+    scores: FloatArray,
+    columns: Columns,
+    residuals: FloatArray,
+    warm: FloatArray,
+    level: float,
+    levels: Levels | None = None,
 ) -> Calibration:
     """Replays the prediction on each source dataset left out, and takes the quantiles of what it missed by.
 
@@ -166,7 +232,7 @@ def calibrate(
     """
     missed, missed_z, weights = [], [], []
     for d in np.flatnonzero(columns.usable):
-        unit = learn_unit(columns, int(d))
+        unit = learn_unit(columns, int(d), levels)
         if unit is None:
             continue
         others = shared_residuals(np.delete(residuals, d, axis=1))

@@ -1,5 +1,6 @@
 """recall(): the ranking itself."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ def recall(
     constraints: Constraints | None = None,
     seed: int = 0,
     level: float = 0.9,
+    last: Mapping[str, str] | None = None,
 ) -> Recall:
     """Ranks the admitted candidates by their expected result on the target and returns the best `k`.
 
@@ -34,7 +36,8 @@ def recall(
     Candidates equal in expectation are ranked smaller first, then by name. A pick is tied with those after it
     that it beats with a probability of at most .6, as long as nobody between opened a new group; so all of a
     group are tied with its first. `seed` is for the draws behind the probabilities (deterministic for a seed).
-    Models that are excluded still count as evidence on the others.
+    Models that are excluded still count as evidence on the others. Those in `last` (model: reason) are ranked after
+    all others, in groups of their own, with that reason first.
 
     With neither results nor proxies the ranking is by size, which is a fair baseline, and says so.
 
@@ -48,12 +51,12 @@ def recall(
     admission = admit(evidence.candidates, constraints or Constraints())
     notes = [*admission.notes, *_size_only(evidence, admission)]
     if not admission.kept:
-        notes.append(f"no model left of {len(evidence.candidates)}: loosen a constraint")
+        notes.append(f"no model left of {len(evidence.candidates)}: name others, or loosen what excluded them")
         return Recall((), admission.excluded, tuple(notes))
     posterior = bounded(learn_posterior(evidence, level), evidence)
     if k > len(admission.kept):
         notes.append(f"asked for {k} picks, {len(admission.kept)} exist")
-    picks, chance = _pick(evidence, posterior, admission, k, seed)
+    picks, chance = _pick(evidence, posterior, admission, k, seed, last or {})
     notes.extend(notes_of(evidence, posterior))
     if len(picks) < len(admission.kept):
         notes.append(f"the picks hold the best of {len(admission.kept)} models with probability {said(chance)}")
@@ -76,10 +79,12 @@ def _size_only(evidence: Evidence, admission: Admission) -> list[str]:
 
 
 def bounded(posterior: Posterior, evidence: Evidence) -> Posterior:
-    """The posterior with scores cut to [0, 1] where everything known lies there, as fractions do."""
-    known = evidence.scores[np.isfinite(evidence.scores)]
-    if evidence.measured is not None:
-        known = np.append(known, evidence.measured[np.isfinite(evidence.measured)])
+    """The posterior with scores cut to [0, 1] where everything known lies there, as fractions do.
+
+    What was measured on the target decides, where there is any: other datasets may have other units.
+    """
+    known = evidence.scores if evidence.measured is None else evidence.measured
+    known = known[np.isfinite(known)]
     if not len(known) or known.min() < 0 or known.max() > 1:
         return posterior
     score = np.clip(posterior.prediction.score, 0, 1)
@@ -92,14 +97,17 @@ def bounded(posterior: Posterior, evidence: Evidence) -> Posterior:
 
 
 def _pick(
-    evidence: Evidence, posterior: Posterior, admission: Admission, k: int, seed: int
+    evidence: Evidence, posterior: Posterior, admission: Admission, k: int, seed: int, last: Mapping[str, str]
 ) -> tuple[tuple[Pick, ...], float]:
     """The picks, and the probability that one of them is the best of all admitted."""
     names = [candidate.model for candidate in evidence.candidates]
     draws = posterior.draws(seed, np.array(sorted(range(len(names)), key=names.__getitem__)))
     chances = _chances(draws, admission.kept)
-    ranked = sorted(admission.kept, key=lambda index: _order(index, evidence, posterior))[:k]
-    groups = groups_of(draws, ranked, _UNDECIDED)
+    ranked = sorted(admission.kept, key=lambda index: (names[index] in last, _order(index, evidence, posterior)))[:k]
+    n_first = sum(names[index] not in last for index in ranked)
+    groups = groups_of(draws, ranked[:n_first], _UNDECIDED)
+    offset = max(groups, default=0)
+    groups += [offset + group for group in groups_of(draws, ranked[n_first:], _UNDECIDED)]
     metric = evidence.metric if posterior.in_units else f"z of {evidence.metric}"
     picks = tuple(
         Pick(
@@ -110,7 +118,10 @@ def _pick(
             high=float(posterior.high[index]),
             metric=metric,
             tie=tie,
-            reasons=reasons_of(index, evidence, posterior, float(chances[index])),
+            reasons=(
+                *([last[names[index]]] if names[index] in last else []),
+                *reasons_of(index, evidence, posterior, float(chances[index])),
+            ),
         )
         for rank, (index, tie) in enumerate(zip(ranked, groups, strict=True), start=1)
     )

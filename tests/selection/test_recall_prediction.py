@@ -5,7 +5,7 @@ from scipy.stats import norm, t
 from selection.recall import Evidence
 from selection.recall.columns import standardise
 from selection.recall.posterior import learn_posterior
-from selection.recall.prediction import Target, Unit, calibrate, draw, learn_unit, predict, shared_residuals
+from selection.recall.prediction import Levels, Target, Unit, calibrate, draw, learn_unit, predict, shared_residuals
 from selection.recall.stacking import Belief
 from selection.records import Candidate
 
@@ -161,3 +161,47 @@ def test_a_dataset_of_many_models_weighs_no_more_than_one_of_few():
     found = calibrate(beliefs, scores, columns, np.zeros((22, 4)), np.zeros(22, dtype=bool), 0.8)
     assert found.z == pytest.approx(3 * widened(0.8, 4) / norm.ppf(0.9))
     assert found.n_datasets == 4
+
+
+def test_a_probes_level_tells_how_hard_the_target_is() -> None:
+    level = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.55])
+    scores = level + np.array([[0.02], [-0.02]]) + 0.05
+    levels = Levels(past=level[None], target=np.array([0.95]))
+    unit = learn_unit(standardise(scores), levels=levels)
+    assert unit is not None
+    assert unit.offset == pytest.approx(1.0)
+    assert unit.offset_variance == pytest.approx(0, abs=1e-12)
+    plain = learn_unit(standardise(scores))
+    assert plain is not None
+    assert plain.offset == pytest.approx(float(scores.mean()))
+
+
+def test_a_left_out_dataset_is_expected_at_its_own_level_by_the_others() -> None:
+    level = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.55])
+    scores = level + np.array([[0.02], [-0.02]])
+    scores[:, 2] += 0.1
+    unit = learn_unit(standardise(scores), 2, Levels(level[None], np.array([0.95])))
+    assert unit is not None
+    assert unit.offset == pytest.approx(0.7)
+
+
+def test_a_level_that_told_nothing_before_changes_nothing() -> None:
+    offsets = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.55])
+    scores = offsets + np.array([[0.02], [-0.02]])
+    noise = np.array([[0.9, 0.1, 0.8, 0.2, 0.5, 0.4]])
+    assert learn_unit(standardise(scores), levels=Levels(noise, np.array([5.0]))) == learn_unit(standardise(scores))
+
+
+def test_levels_are_means_over_the_models_probed_on_the_target() -> None:
+    past = {"knn": np.array([[0.2, 0.4], [0.4, np.nan], [0.9, 0.9]]), "old": np.ones((3, 2))}
+    levels = Levels.of({"knn": np.array([0.5, 0.7, np.nan]), "new": np.ones(3)}, past)
+    assert levels is not None
+    np.testing.assert_allclose(levels.past, [[0.3, np.nan]])
+    np.testing.assert_allclose(levels.target, [0.6])
+    assert Levels.of({"new": np.ones(3)}, past) is None
+
+
+def test_one_other_dataset_of_fractions_says_little_of_the_next_ones_level() -> None:
+    unit = learn_unit(standardise(np.array([[0.80], [0.82]])))
+    assert unit is not None
+    assert unit.offset_variance == pytest.approx(0.04)

@@ -45,7 +45,8 @@ class Dataset:
     """Labelled rows in three disjoint parts.
 
     Shapes: `rows` N texts, paths or images; `labels` (N,) in 0..C-1; `train`, `validation`, `test` index rows.
-    `digest` identifies the rows, labels and parts; `notes` says what was left out.
+    `digest` identifies the rows, labels and parts; `notes` says what was left out. `labels_digest` identifies the
+    source by its modality, class names and all its labels, whatever limits are set; empty where it is not known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Dataset:
     test: IntArray
     digest: str
     notes: tuple[str, ...] = ()
+    labels_digest: str = ""
 
     @property
     def n_classes(self) -> int:
@@ -135,7 +137,8 @@ def from_rows(
         notes.append(f"{absent} of {len(classes)} classes have no row in the train part")
     kept = tuple(contents[i] for i in keep)
     digest = _digest(name, modality, kept, codes, (train, validation, test))
-    return Dataset(name, modality, kept, codes, classes, train, validation, test, digest, tuple(notes))
+    identity = _labels_digest(modality, classes, codes)
+    return Dataset(name, modality, kept, codes, classes, train, validation, test, digest, tuple(notes), identity)
 
 
 def _content(row: Any, modality: Modality, name: str, number: int) -> Any:
@@ -245,6 +248,12 @@ def _digest(name: str, modality: str, rows: Iterable[Any], codes: IntArray, part
     digest.update(codes.tobytes())
     for part in parts:
         digest.update(part.tobytes() + b"|")
+    return digest.hexdigest()
+
+
+def _labels_digest(modality: str, classes: Sequence[str], codes: IntArray) -> str:
+    digest = hashlib.blake2b("\0".join((modality, *classes, "")).encode(), digest_size=12)
+    digest.update(codes.astype("<i8").tobytes())
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from selection.errors import InputError
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
-from selection.records import Candidate, Plan, Progress, Recipe, Rung, Trial
+from selection.records import Candidate, Failure, Plan, Progress, Recipe, Rung, Trial
 
 FORMAT = 1
 NAME = "journal.jsonl"
@@ -182,7 +182,8 @@ def _plan(row: dict[str, Any]) -> Plan:
         for trial in row["trials"]
     )
     rungs = tuple(Rung(**rung) for rung in row["rungs"])
-    return Plan(**{**row, "trials": trials, "rungs": rungs, "notes": tuple(row["notes"])})
+    failures = tuple(Failure(**one) for one in row.get("failures", ()))
+    return Plan(**{**row, "trials": trials, "rungs": rungs, "notes": tuple(row["notes"]), "failures": failures})
 
 
 def _without_nan(value: Any) -> Any:

@@ -3,6 +3,7 @@
 Knows datasets, backbones, features and proxies. Does not know history or the graph.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def local_candidates(sources: Iterable[str | Path]) -> tuple[list[Candidate], li
     for source in sources:
         path = Path(source).expanduser()
         local = path.exists() or not is_hub_id(str(source))
-        name = f"local/{path.resolve().name}" if local else str(source)
+        # As it is called, not what a link leads to: a link is how a folder gets another name.
+        name = f"local/{Path(os.path.abspath(path)).name}" if local else str(source)
         where = str(path.resolve()) if local else str(source)
         if name in found and found[name].source == where:
             continue

@@ -76,12 +76,13 @@ class Excluded:
 class Recall:
     """Ranked picks, what was kept out by constraints, and remarks the user must read (tiny zoo, no proxies...).
 
-    Iterates over its picks, best first.
+    Iterates over its picks, best first. `failures` are the models given by hand that cannot be used.
     """
 
     picks: tuple[Pick, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
+    failures: tuple["Failure", ...] = ()
 
     def __iter__(self) -> Iterator[Pick]:
         return iter(self.picks)
@@ -158,7 +159,10 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What select() will do, before anything is spent. `rungs[0]` is the probe on cached features (until_step 0)."""
+    """What select() will do, before anything is spent. `rungs[0]` is the probe on cached features (until_step 0).
+
+    `failures` are the candidates that were to be planned for and cannot be used.
+    """
 
     trials: tuple[Trial, ...]
     rungs: tuple[Rung, ...]
@@ -166,6 +170,7 @@ class Plan:
     worst_seconds: float
     brute_force_seconds: float
     notes: tuple[str, ...] = ()
+    failures: tuple["Failure", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ ROOMS = {
     "zoo_graph": [
         "errors", "records", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",
         "scores", "similarity", "communities", "link_prediction", "lease", "derived", "backtest", "refresh",
-        "evidence", "recommendation", "choice", "measurements", "zoo", "demo", "service", "settings", "client", "cli",
+        "evidence", "identity", "recommendation", "choice", "measurements", "zoo", "demo", "service", "settings",
+        "client", "cli",
     ],
 }  # fmt: skip
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from selection.records import Candidate, Outcome, Pick, Plan, Recipe
 from zoo_graph.errors import InputError
-from zoo_graph.ingest import record_outcome
+from zoo_graph.identity import check_datasets, dataset_record, is_local, taken_names
+from zoo_graph.ingest import ingest, record_outcome
 from zoo_graph.recommendation import probe_candidates
-from zoo_graph.records import Run
+from zoo_graph.records import Model, Run
 from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def plan(
+    connection: Connection,
     folder: Path,
     dataset: "Dataset",
     candidates: Sequence[Candidate],
@@ -31,20 +33,24 @@ def plan(
     eval_points: int = 8,
     track: Any = None,
 ) -> Plan:
-    """What `Zoo.plan` promises, in the zoo's folder."""
+    """What `Zoo.plan` promises, on a connection and the zoo's folder."""
     from selection import schedule
     from selection.errors import InputError as SelectionInputError
     from selection.finetune import default_device, default_precision
     from selection.recipes import overhead_for, recipe_for, seconds_per_step
 
     recipe = recipe or recipe_for(dataset, precision=default_precision(default_device()))
-    probed = probe_candidates(folder, dataset, candidates, max_length=recipe.max_length, track=track)
+    check_datasets(connection, [dataset])
+    taken = taken_names(connection, candidates)
+    named = [one for one in candidates if one.model not in {failure.model for failure in taken}]
+    probed = probe_candidates(folder, dataset, named, max_length=recipe.max_length, track=track)
     usable = [
         replace(candidate, n_parameters=probed.n_parameters.get(candidate.model, candidate.n_parameters))
-        for candidate in candidates
+        for candidate in named
         if candidate.model in probed.scores
     ]
-    failed = tuple(f"{failure.model} is left out: {failure.reason}" for failure in probed.failures)
+    failures = (*taken, *probed.failures)
+    failed = tuple(f"{failure.model} is left out: {failure.reason}" for failure in failures)
     if not usable:
         raise SelectionInputError("no candidate can be fine-tuned here: " + "; ".join(failed))
     found = schedule.plan(
@@ -57,7 +63,7 @@ def plan(
         budget_seconds=budget_seconds,
         probes={candidate.model: probed.probe(candidate.model) for candidate in usable},
     )
-    return replace(found, notes=(*found.notes, *failed))
+    return replace(found, notes=(*found.notes, *failed), failures=failures)
 
 
 def select(
@@ -71,10 +77,16 @@ def select(
     record: bool = True,
     track: Any = None,
 ) -> Outcome:
-    """Races the plan in `folder`, and records the outcome in the graph; see `Zoo.select`."""
+    """Races the plan in `folder`, and records the outcome in the graph; see `Zoo.select`.
+
+    Raises:
+        InputError: the outcome is to be recorded, and the graph knows another dataset of that name.
+    """
     from selection import runner
     from selection.finetune import FineTuner, default_device
 
+    if record:
+        check_datasets(connection, [dataset])
     outcome = runner.select(
         dataset.name,
         plan,
@@ -89,7 +101,13 @@ def select(
     )
     if record:
         digest = hashlib.blake2b(f"{folder.resolve()}|{dataset.digest}".encode(), digest_size=6).hexdigest()
-        record_outcome(connection, outcome, Run.begun("selection", digest, {"dataset": dataset.name}))
+        run = Run.begun("selection", digest, {"dataset": dataset.name})
+        # Where a model of this machine lies tells it apart from the next folder of its name.
+        local = [
+            Model(one.model, source=one.source) for one in (trial.candidate for trial in plan.trials) if is_local(one)
+        ]
+        ingest(connection, [dataset_record(dataset), *local], run)
+        record_outcome(connection, outcome, run)
     return outcome
 
 

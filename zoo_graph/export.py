@@ -21,7 +21,9 @@ MODEL_COLUMNS = (
     "model", "name", "family", "architecture", "modality", "tasks", "n_parameters", "license", "source", "input_spec",
     "created", "derived_from", "pretrained_on", "aliases",
 )  # fmt: skip
-DATASET_COLUMNS = ("dataset", "name", "task", "modality", "n_classes", "n_samples", "features_digest", "aliases")
+DATASET_COLUMNS = (
+    "dataset", "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "aliases",
+)  # fmt: skip
 RESULT_COLUMNS = (
     "model", "dataset", "metric", "value", "unit", "direction", "split", "n_shot", "method", "seed", "source",
     "harness", "date", "config", "seconds", "curve", "curve_steps",

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from selection.errors import InputError
 from selection.records import Candidate, Failure, Measurement, Recipe
+from zoo_graph.identity import check_datasets, dataset_record, given_candidates
 from zoo_graph.ingest import ingest, record_measurements
-from zoo_graph.records import Dataset as DatasetRecord
 from zoo_graph.records import Model, Run
 from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+
+NOT_BEGUN = "not begun: the time was up"
 
 
 def measure(
@@ -32,21 +34,28 @@ def measure(
     workers: int = 1,
     hours: float | None = None,
 ) -> Iterator[Measurement | Failure]:
-    """What `Zoo.measure` promises, on a connection and the zoo's folder; the journal's default is in that."""
+    """What `Zoo.measure` promises, on a connection and the zoo's folder; the journal's default is in that.
+
+    Runs that `hours` left no time for are failures with the reason `NOT_BEGUN`.
+    """
     from selection import measure as measuring
     from selection.finetune import default_device, default_precision
     from selection.recipes import recipe_for
 
-    candidates, failures = _given(models)
+    if not seeds:
+        raise InputError("got no seed; wanted at least one, e.g. 0")
+    check_datasets(connection, datasets)
+    candidates, failures = _given(connection, models)
     yield from failures
     names = sorted({dataset.name for dataset in datasets})
     digest = hashlib.blake2b("|".join(names).encode(), digest_size=6).hexdigest()
     run = Run.begun("measure", digest, {"datasets": names})
-    ingest(connection, [*_model_records(candidates), *_dataset_records(datasets)], run)
+    ingest(connection, [*_model_records(candidates), *map(dataset_record, datasets)], run)
     if not datasets or not candidates:
         raise InputError(f"got {len(datasets)} datasets and {len(candidates)} usable models; wanted at least one each")
     device = default_device()
     longest = max(datasets, key=lambda dataset: dataset.train.size)
+    waiting = dict.fromkeys((c.model, d.name, seed) for seed in seeds for d in datasets for c in candidates)
     for found in measuring.measure(
         datasets,
         candidates,
@@ -61,15 +70,16 @@ def measure(
     ):
         if isinstance(found, Measurement):
             record_measurements(connection, [found], run)
+        seed = found.recipe.seed if isinstance(found, Measurement) else found.seed
+        waiting.pop((found.model, found.dataset, seed), None)
         yield found
+    yield from (Failure(model, dataset, seed, NOT_BEGUN) for model, dataset, seed in waiting)
 
 
-def _given(models: Iterable[Any]) -> tuple[list[Candidate], list[Failure]]:
-    from selection.probing import local_candidates
-
+def _given(connection: Connection, models: Iterable[Any]) -> tuple[list[Candidate], list[Failure]]:
     listed = list(models)
     ready = [model for model in listed if isinstance(model, Candidate)]
-    opened, failures = local_candidates(model for model in listed if not isinstance(model, Candidate))
+    opened, failures = given_candidates(connection, [model for model in listed if not isinstance(model, Candidate)])
     return [*ready, *opened], failures
 
 
@@ -84,17 +94,4 @@ def _model_records(candidates: Sequence[Candidate]) -> list[Any]:
             source=candidate.source,
         )
         for candidate in candidates
-    ]
-
-
-def _dataset_records(datasets: Sequence["Dataset"]) -> list[Any]:
-    return [
-        DatasetRecord(
-            dataset.name,
-            task="classification",
-            modality=dataset.modality,
-            n_classes=dataset.n_classes,
-            n_samples=int(dataset.labels.size),
-        )
-        for dataset in datasets
     ]

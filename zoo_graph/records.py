@@ -47,7 +47,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset and what is known of it; its rows never enter the graph."""
+    """A dataset and what is known of it; its rows never enter the graph.
+
+    `labels_digest` tells two datasets of one name apart: it is of the modality, the classes and every row's label.
+    """
 
     id: str
     name: str | None = None
@@ -56,6 +59,7 @@ class Dataset:
     n_classes: int | None = None
     n_samples: int | None = None
     features_digest: str | None = None
+    labels_digest: str | None = None
     aliases: tuple[str, ...] = ()
 
 

@@ -140,11 +140,13 @@ class Zoo:
 
         A `Dataset` (see `selection.datasets.open_dataset`) is probed with every candidate whose weights are known,
         unless `proxies` is False; the id of a dataset in the graph is answered from what the graph holds.
-        `hold_out` names datasets whose results must not count; results on the dataset itself do.
+        `hold_out` names datasets whose results must not count; results on the dataset itself do. Models that cannot be
+        opened here are left out, or come last where they have results; those of `models` are `Recall.failures`.
 
         Raises:
             UnknownNameError: a dataset id that the zoo does not hold.
-            InputError, SelectionError: nothing to rank, or a constraint that makes no sense.
+            InputError, SelectionError: nothing to rank, a constraint that makes no sense, or the zoo knows another
+                dataset of that name.
             StoreError: the store failed.
         """
         from zoo_graph.recommendation import recommend
@@ -183,11 +185,12 @@ class Zoo:
 
         Raises:
             BudgetError: not even one full run fits the budget.
-            InputError: no candidate can be opened.
+            InputError: no candidate can be opened, or the zoo knows another dataset of that name.
         """
         from zoo_graph import choice
 
         return choice.plan(
+            self.connection,
             self.folder,
             dataset,
             choice.candidates_in(picks),
@@ -217,7 +220,7 @@ class Zoo:
         after kill -9. With `record` the outcome is written to the graph as new evidence.
 
         Raises:
-            InputError: the folder holds another selection.
+            InputError: the folder holds another selection, or the zoo knows another dataset of that name.
             TrialError: every candidate failed.
             BudgetError, StoreError: as `plan`; the store failed (the outcome is kept: call again to record it).
         """
@@ -257,7 +260,7 @@ class Zoo:
         """Fine-tunes every model on every dataset; each result is in the graph when it is yielded. Resumable.
 
         Raises:
-            InputError: nothing to measure, or the folder is in use.
+            InputError: nothing to measure, the folder is in use, or the zoo knows another dataset of a name.
             StoreError: the store failed; the measurements are kept, and the same call records them.
         """
         from zoo_graph.measurements import measure
@@ -275,11 +278,11 @@ class Zoo:
             hours=hours,
         )
 
-    def candidates(self, names: Iterable[str]) -> list[Candidate]:
-        """Candidates by model id, or by a checkpoint folder or hub id that the zoo does not hold.
+    def candidates(self, names: Iterable[str]) -> tuple[list[Candidate], list[Failure]]:
+        """Candidates by model id, or by a checkpoint folder or hub id that the zoo does not hold; and what is none.
 
         Raises:
-            UnknownNameError: a name that is none of these.
+            StoreError: the store failed.
         """
         from zoo_graph.recommendation import find_candidates
 

@@ -307,3 +307,17 @@ def test_images_in_parquet_are_read_from_their_bytes(tmp_path: Path) -> None:
 def test_an_array_that_is_no_image_is_refused() -> None:
     with pytest.raises(DatasetError, match=r"float64 of shape \(8, 8\); wanted uint8"):
         from_rows("d", "image", [np.zeros((8, 8))] * 10, ["a", "b"] * 5)
+
+
+def test_the_labels_digest_tells_sources_apart_whatever_the_limits_and_the_name() -> None:
+    whole = from_rows("a", "text", TEXTS, LABELS)
+    few = from_rows("b", "text", TEXTS, LABELS, limits=Limits(train=4, test=2), seed=3)
+    assert whole.labels_digest == few.labels_digest != ""
+    assert whole.digest != few.digest
+    others = [
+        from_rows("a", "text", TEXTS, ["yes"] * 9 + LABELS[9:]),
+        from_rows("a", "text", TEXTS, [f"{label}!" for label in LABELS]),
+        from_rows("a", "text", [*TEXTS, "one more"], [*LABELS, "no"]),
+        from_rows("a", "image", [np.zeros((4, 4, 3), np.uint8)] * 20, LABELS),
+    ]
+    assert len({whole.labels_digest, *(other.labels_digest for other in others)}) == 5

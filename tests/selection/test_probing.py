@@ -84,3 +84,9 @@ def test_folders_and_hub_ids_become_candidates(
     assert found[0].source == str(bert)
     assert [failure.model for failure in failures] == ["local/bert", "local/empty", "local/no", "local/a.txt"]
     assert "two models would be called local/bert" in failures[0].reason
+
+
+def test_a_link_gives_a_folder_another_name(tmp_path: Path, bert: Path) -> None:
+    (tmp_path / "winner").symlink_to(bert)
+    (found,), failures = local_candidates([tmp_path / "winner"])
+    assert (found.model, found.source, failures) == ("local/winner", str(bert), [])

@@ -23,7 +23,16 @@ EVERYTHING: list[Record] = [
         pretrained_on=("a;b", "c"),
     ),
     Model("Org/Big", aliases=("big", "the, big")),
-    Dataset("sst2", name='the "SST"', task="sentiment", modality="text", n_classes=2, n_samples=0, features_digest="f"),
+    Dataset(
+        "sst2",
+        name='the "SST"',
+        task="sentiment",
+        modality="text",
+        n_classes=2,
+        n_samples=0,
+        features_digest="f",
+        labels_digest="l",
+    ),
     Result("Org/Big", "sst2", "accuracy", 89.1, 0.891, "percent", split="test", n_shot=0, method="full", seed=1),
     Result("Org/Big", "sst2", "loss", 0.1 + 0.2, -0.1 - 0.2, "raw", source="s", harness="h 1", date="2024-01-01"),
     Result(

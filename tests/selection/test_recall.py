@@ -215,7 +215,7 @@ def test_nothing_left_is_an_empty_answer_that_says_why():
     result = recall(evidence(), 3, constraints=Constraints(modality="text"))
     assert result.picks == ()
     assert len(result.excluded) == 14
-    assert result.notes[-1] == "no model left of 14: loosen a constraint"
+    assert result.notes[-1] == "no model left of 14: name others, or loosen what excluded them"
 
 
 def test_equal_models_are_tied_smaller_first():
@@ -299,3 +299,12 @@ def test_any_pattern_of_missing_values_gives_finite_ordered_picks(models, datase
     assert all(np.isfinite([pick.low, pick.score, pick.high]).all() for pick in result.picks)
     assert all(pick.low <= pick.score <= pick.high for pick in result.picks)
     assert [pick.tie for pick in result.picks] == sorted(pick.tie for pick in result.picks)
+
+
+def test_models_that_come_last_do_so_with_their_reason_and_in_groups_of_their_own():
+    best, *_ = names(recall(evidence(), 14))
+    result = recall(evidence(), 14, last={best: "could not be opened here: torn"})
+    assert names(result)[-1] == best
+    assert result.picks[-1].reasons[0] == "could not be opened here: torn"
+    assert result.picks[-1].tie == result.picks[-2].tie + 1
+    assert best not in names(recall(evidence(), 13, last={best: "torn"}))

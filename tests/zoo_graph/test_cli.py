@@ -77,7 +77,9 @@ def test_import_query_forget_is_a_round_trip(filled: Run) -> None:
     status = json.loads(out)
     assert status["counts"]["results"] == 5
     (run,) = (one["id"] for one in status["runs"] if one["kind"] == "import")
-    assert filled("forget", run)[0] == 0
+    code, out, _ = filled("forget", run)
+    assert code == 0
+    assert "results: 5 removed" in out
     _, out, _ = filled("status", "--json")
     assert json.loads(out)["counts"]["results"] == 0
 
@@ -90,11 +92,65 @@ def test_importing_twice_equals_importing_once(filled: Run) -> None:
 
 def test_dry_run_writes_nothing(zoo: Run, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("model,dataset,accuracy\na/b,x,0.5\n")
-    code, out, _ = zoo("import", "r.csv", "--dry-run")
+    code, out, err = zoo("import", "r.csv", "--dry-run")
     assert code == 0
     assert "nothing written" in out
+    assert "results: 1 new" in out
+    assert "there is no zoo" in err
+    assert not (tmp_path / "zoo.db").exists()
+    zoo("init")
+    assert zoo("import", "r.csv", "--dry-run")[0] == 0
     _, out, _ = zoo("query", "MATCH (m:Model) RETURN count(m) AS n", "--jsonl")
     assert json.loads(out) == {"n": 0}
+
+
+def test_the_file_to_import_is_not_taken_for_its_rejects(zoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text(RESULTS)
+    code, _, err = zoo("import", "results.csv", "--rejects", "./results.csv")
+    assert code == 2
+    assert "is itself to be imported" in err
+    assert (tmp_path / "results.csv").read_text() == RESULTS
+    assert not (tmp_path / "zoo.db").exists()
+
+
+def test_the_rejects_of_all_files_stand_in_one(zoo: Run, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("model,dataset,accuracy\na/b,x,0.5\na/c,x,high\n")
+    assert zoo("import", "a.csv", "b.csv", "--rejects", "bad.csv")[0] == 0
+    bad = list(csv.DictReader((tmp_path / "bad.csv").read_text().splitlines()))
+    assert [(row["file"], row["line"]) for row in bad] == [("a.csv", "3"), ("b.csv", "3")]
+
+
+def test_an_unusable_file_does_not_stop_the_others(zoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "mixed.csv").write_text("model,dataset,accuracy\na/b,x,0.5\na/c,x,80\n")
+    (tmp_path / "bad.csv").write_text(f"model,dataset,accuracy,seed\na/b,x,0.5,{2**63}\na/c,x,0.4,1\n")
+    (tmp_path / "good.csv").write_text("model,dataset,accuracy\na/b,y,0.5\n")
+    code, out, err = zoo("import", "mixed.csv", "nowhere.csv", "bad.csv", "good.csv")
+    assert code == 1
+    assert "mixed.csv" in err
+    assert "nowhere.csv" in err
+    assert "seed is a whole number from -2^63" in out
+    _, out, _ = zoo("query", "MATCH ()-[r:MEASURED]->() RETURN count(r) AS n", "--jsonl")
+    assert json.loads(out) == {"n": 2}
+    assert zoo("import", "nowhere.csv", "mixed.csv")[0] == 2
+
+
+@pytest.mark.parametrize("text", ["model,dataset,accuracy\n", "model;dataset;accuracy\na;x;0,5\nb;x;0,7\n"])
+def test_an_import_of_nothing_fails(zoo: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.csv").write_text(text)
+    code, out, err = zoo("import", "r.csv")
+    assert code == 1
+    assert "nothing imported" in out
+    assert "nothing was imported" in err
+    assert ("write 0.5 for 0,5" in out) == (";" in text)
+
+
+def test_an_empty_table_beside_a_full_one_is_no_failure(zoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "full.csv").write_text("model,dataset,accuracy\na/b,x,0.5\n")
+    (tmp_path / "empty.csv").write_text("model,dataset,accuracy\n")
+    (tmp_path / "bad.csv").write_text("model,dataset,accuracy\na/b,x,high\n")
+    assert zoo("import", "full.csv", "empty.csv")[0] == 0
+    assert zoo("import", "bad.csv", "full.csv")[0] == 1
 
 
 def test_bad_rows_are_reported_and_the_good_ones_go_in(zoo: Run, tmp_path: Path) -> None:
@@ -120,18 +176,21 @@ def test_refresh_then_recommend_from_history(filled: Run) -> None:
 def test_the_whole_path_from_two_checkpoints_to_a_winner(zoo: Run, tmp_path: Path) -> None:
     first, second = tiny_bert(tmp_path / "m" / "first"), tiny_bert(tmp_path / "m" / "second", seed=1, layers=1)
     data = sentiment_csv(tmp_path / "films.csv")
-    code, out, err = zoo(
-        "recommend", data, "--models", f"{first},{second},{broken(tmp_path / 'm' / 'torn')}", "--jsonl"
-    )
-    assert code == 0, err
-    assert {json.loads(line)["model"] for line in out.splitlines()} >= {"local/first", "local/second"}
-    assert "torn" in err
+    torn = broken(tmp_path / "m" / "torn")
+    code, out, err = zoo("recommend", data, "--models", f"{first},{second},{torn}", "--jsonl")
+    assert code == 1, err
+    assert {json.loads(line)["model"] for line in out.splitlines()} == {"local/first", "local/second"}
+    assert "local/torn could not be opened here" in err
+    assert "1 of the models given could not be used" in err
     (tmp_path / "picks.jsonl").write_text(out)
     race = ("--epochs", "1", "--batch-size", "16", "--learning-rate", "1e-3", "--max-length", "16")
     code, plan, err = zoo("plan", data, "--candidates", "picks.jsonl", *race)
     assert code == 0, err
     assert "local/first" in plan + err
-    assert "torn" in plan + err
+    code, _, err = zoo("plan", data, "--candidates", f"nofolder,{first},{torn}", *race)
+    assert code == 1
+    assert "failed: nofolder: no checkpoint folder" in err
+    assert "failed: local/torn: " in err
     code, out, err = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race)
     assert code == 0, err
     assert "best" in out
@@ -264,3 +323,78 @@ def test_no_text_of_the_user_reaches_graph_or_cache(zoo: Run, tmp_path: Path) ->
     assert code == 0, err
     files = [Path(folder) / name for folder, _, names in os.walk(tmp_path / "zoo.db") for name in names]
     assert not [file for file in files if secret.encode() in file.read_bytes()]
+
+
+def test_candidates_that_cannot_be_used_are_named_and_the_rest_is_selected_from(zoo: Run, tmp_path: Path) -> None:
+    model, data = tiny_bert(tmp_path / "ok", layers=1), sentiment_csv(tmp_path / "films.csv")
+    (tmp_path / "emptydir").mkdir()
+    torn = broken(tmp_path / "torn")
+    race = ("--epochs", "0.5", "--batch-size", "16", "--max-length", "16", "--folder", "race")
+    for _ in range(2):  # the second time the recorded plan tells of the failures
+        code, out, err = zoo("select", data, "--candidates", f"emptydir,{model},{torn},nofolder", *race)
+        assert code == 1
+        assert "best" in out
+        assert [line.split(": ")[1] for line in err.splitlines() if line.startswith("failed: ")] == [
+            "local/emptydir",
+            "nofolder",
+            "local/torn",
+        ]
+
+
+def test_nothing_to_recommend_is_a_sentence_and_no_table(zoo: Run, tmp_path: Path) -> None:
+    model, data = tiny_bert(tmp_path / "ok", layers=1), sentiment_csv(tmp_path / "films.csv")
+    code, out, err = zoo("recommend", data, "--models", model, "--max-parameters", "10")
+    assert (code, out) == (1, "")
+    assert "nothing to recommend, local/ok: n_parameters" in err
+    code, out, err = zoo("recommend", data, "--models", "nofolder")
+    assert (code, out) == (2, "")
+    assert "local/nofolder: no checkpoint folder at nofolder" in err
+
+
+def test_measuring_without_time_or_seeds_says_so(zoo: Run, tmp_path: Path) -> None:
+    given = sentiment_csv(tmp_path / "films.csv"), "--models", tiny_bert(tmp_path / "ok", layers=1)
+    code, _, err = zoo("measure", *given, "--hours", "0", "--seeds", "0,1")
+    assert code == 1
+    assert "2 not begun within --hours 0; the same command goes on with them" in err
+    code, _, err = zoo("measure", *given, "--seeds", "")
+    assert code == 2
+    assert "got no seed" in err
+
+
+def test_another_dataset_of_the_same_file_name_is_refused_until_it_has_a_name_of_its_own(
+    zoo: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    model, first = tiny_bert(tmp_path / "ok", layers=1), sentiment_csv(tmp_path / "a" / "train.csv")
+    rows = [f"the {word} film {i},{word}" for i in range(8) for word in ("cat", "dog", "rain")]
+    (tmp_path / "b" / "train.csv").write_text("\n".join(["text,label", *rows]))
+    race = ("--epochs", "0.5", "--max-length", "16")
+    assert zoo("select", first, "--candidates", model, *race)[0] == 0
+    code, _, err = zoo("recommend", "b/train.csv")
+    assert code == 2
+    assert "the zoo knows another dataset of that name, with 2 classes" in err
+    assert "--name" in err
+    code, out, err = zoo("recommend", "b/train.csv", "--name", "animals")
+    assert code == 0, err
+    assert "measured on your data" not in out
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"model": "a/b"}\n\xff\n', "picks.jsonl is no UTF-8 text"),
+        (b'{"model": "a/b"}\n{"model": "a/c", "source": 5}\n', 'line 2: got \'{"model": "a/c", "source": 5}\''),
+        (b'{"model": "a/b", "n_parameters": "many"}\n', "n_parameters: "),
+        (b'{"source": "a"}\n', "model: "),
+        (b"[1]\n", "wanted a pick as JSON"),
+        (b"[" * 100_000, "wanted a pick as JSON"),
+        (b"\n", "got no candidates"),
+    ],
+)
+def test_lines_that_are_no_picks_are_refused(zoo: Run, tmp_path: Path, content: bytes, told: str) -> None:
+    data = sentiment_csv(tmp_path / "films.csv")
+    (tmp_path / "picks.jsonl").write_bytes(content)
+    code, _, err = zoo("plan", data, "--candidates", "picks.jsonl")
+    assert code == 2
+    assert told in err

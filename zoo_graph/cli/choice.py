@@ -1,7 +1,8 @@
 """Subcommands plan and select."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,7 +31,10 @@ from zoo_graph.cli.options import (
     read_recipe,
     seconds,
 )
-from zoo_graph.cli.output import probing, say, show
+from zoo_graph.cli.output import FAILED, probing, say, show
+
+if TYPE_CHECKING:
+    from selection.records import Failure
 
 CandidatesOption = Annotated[
     str, typer.Option("--candidates", help="Model ids or folders, comma-separated; a JSONL file of picks; - for stdin.")
@@ -64,15 +68,10 @@ def plan(
     data = load_dataset(dataset, name, text, label, max_train, max_test)
     recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
     with open_zoo(zoo, checkpoints, create=True) as opened:
-        made = opened.plan(
-            data,
-            read_candidates(opened, candidates),
-            recipe=recipe,
-            budget_seconds=seconds(budget),
-            workers=workers,
-            track=probing,
-        )
+        picks, failures = read_candidates(opened, candidates)
+        made = opened.plan(data, picks, recipe=recipe, budget_seconds=seconds(budget), workers=workers, track=probing)
     show(report.plan_lines(made))
+    _end([*failures, *made.failures])
 
 
 def select(
@@ -100,11 +99,12 @@ def select(
     """Fine-tune the candidates by successive halving; the winner's checkpoint is saved. Run again to go on."""
     from selection import report
     from selection.journal import recorded_plan
+    from selection.records import Failure
 
     data = load_dataset(dataset, name, text, label, max_train, max_test)
     recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
     with open_zoo(zoo, checkpoints, create=True) as opened:
-        picks = read_candidates(opened, candidates)
+        picks, failures = read_candidates(opened, candidates)
         where = folder or opened.selection_folder(data, picks, recipe)
         made = recorded_plan(where) if where.exists() else None
         if made is None:
@@ -123,3 +123,13 @@ def select(
         )
     show(report.lines(outcome))
     show([f"report: {report.write(outcome, where)}"])
+    lost = [one for one in outcome.standings if one.dropped == "failed"]
+    _end([*failures, *made.failures, *(Failure(one.candidate.model, data.name, 0, str(one.reason)) for one in lost)])
+
+
+def _end(failures: "Sequence[Failure]") -> None:
+    """Names the candidates that could not be used, and ends with 1 if there are any."""
+    for failure in failures:
+        say(f"failed: {failure.model}: {failure.reason}")
+    if failures:
+        raise typer.Exit(FAILED)

@@ -53,8 +53,9 @@ def measure(
     """Fine-tune every model on every dataset: results, curves and proxy scores for the graph. Run again to go on."""
     from selection.errors import SelectionError
     from selection.records import Failure
+    from zoo_graph.measurements import NOT_BEGUN
 
-    opened_data, failed = [], 0
+    opened_data, failed, waiting = [], 0, 0
     for source in datasets:
         try:
             opened_data.append(load_dataset(source, None, text, label, max_train, max_test))
@@ -79,7 +80,9 @@ def measure(
             )
             for count, item in enumerate(found, 1):
                 advance(count)
-                if isinstance(item, Failure):
+                if isinstance(item, Failure) and item.reason == NOT_BEGUN:
+                    waiting += 1
+                elif isinstance(item, Failure):
                     failed += 1
                     say(f"failed: {item.model} on {item.dataset or 'every dataset'}: {item.reason}")
                 else:
@@ -87,6 +90,9 @@ def measure(
                     show([f"{item.model} on {item.dataset} (seed {item.recipe.seed}): {last}"])
     if failed:
         say(f"{failed} could not be measured; the same command tries them again")
+    if waiting:
+        say(f"{waiting} not begun within --hours {hours or 0:g}; the same command goes on with them")
+    if failed or waiting:
         raise typer.Exit(FAILED)
 
 

@@ -22,7 +22,7 @@ from zoo_graph.cli.options import (
     number,
     open_zoo,
 )
-from zoo_graph.cli.output import as_jsonl, probing, say, show, table
+from zoo_graph.cli.output import FAILED, as_jsonl, probing, say, show, table
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
@@ -73,9 +73,16 @@ def recommend(
             say=say,
             track=probing,
         )
-    show(as_jsonl(map(pick_fields, found.picks)) if jsonl else recall_lines(found))
+    if found.picks:
+        show(as_jsonl(map(pick_fields, found.picks)) if jsonl else recall_lines(found))
     for note in found.notes:
         say(f"note: {note}")
+    if not found.picks:
+        say(f"zoo: nothing to recommend, {_why_none(found)}")
+    elif found.failures:
+        say(f"zoo: {len(found.failures)} of the models given could not be used (see the notes)")
+    if found.failures or not found.picks:
+        raise typer.Exit(FAILED)
 
 
 def recall_lines(found: "Recall") -> list[str]:
@@ -87,6 +94,10 @@ def recall_lines(found: "Recall") -> list[str]:
     metric = found.picks[0].metric if found.picks else "score"
     lines = table(("rank", "model", metric, "90 % interval", "tied with"), rows)
     return [*lines, "", *(f"{pick.rank}. {pick.model}: {'; '.join(pick.reasons)}" for pick in found.picks)]
+
+
+def _why_none(found: "Recall") -> str:
+    return "; ".join(f"{one.model}: {one.rule}" for one in found.excluded[:3]) + "; ..." * (len(found.excluded) > 3)
 
 
 def _ties(picks: "Iterable[Pick]", one: "Pick") -> str:

@@ -60,3 +60,28 @@ def test_after_a_cut_off_in_the_first_rung_only_those_who_trained_may_win() -> N
 def test_a_tested_winner_that_then_fails_is_no_longer_the_winner() -> None:
     race = after(races.Tested("a", 0.5), Failed(3, "a", "disk"))
     assert race.tested is None
+
+
+def test_the_latest_to_fail_comes_before_those_who_failed_earlier() -> None:
+    first = [trained(1, "c", 0.1), trained(1, "d", 0.0)]
+    ends = standings(after(Failed(1, "a", "gated"), Failed(2, "b", "nan"), *first))
+    assert [one.candidate.model for one in ends] == ["c", "d", "b", "a"]
+
+
+def test_after_a_cut_off_who_never_trained_still_comes_before_who_failed_the_probe() -> None:
+    eight = plan([Candidate(name) for name in "abcdefgh"], PLAN.trials[0].recipe, seconds_per_step=lambda _: 1)
+    opening = [Probed(dict.fromkeys("abcdefgh")), Decided(0, ("a", "b", "c", "d"), ("e", "f", "g", "h"))]
+    ends = standings(replay(eight, [*opening, trained(1, "c", 0.1), CutOff(1, 60)]))
+    assert [one.candidate.model for one in ends] == ["c", "a", "b", "d", "e", "f", "g", "h"]
+
+
+def test_who_came_to_the_end_before_the_clock_was_beaten_and_not_cut_off() -> None:
+    two_rungs = plan(
+        [Candidate(name) for name in "abc"], PLAN.trials[0].recipe, seconds_per_step=lambda _: 1, stops=[100]
+    )
+    opening = [Probed({}), Decided(0, ("a", "b", "c"), ())]
+    ends = standings(
+        replay(two_rungs, [*opening, trained(1, "a", 0.1, 0.2, 0.3), trained(1, "b", 0.1, 0.2, 0.4), CutOff(1, 60)])
+    )
+    assert [(one.candidate.model, one.dropped) for one in ends] == [("b", None), ("a", None), ("c", "cut off")]
+    assert ends[1].reason == "below the winner at step 100"

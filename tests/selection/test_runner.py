@@ -130,6 +130,41 @@ def test_when_the_only_finalist_fails_the_runner_up_comes_back(tmp_path: Path) -
     assert "back in the race: b" in outcome.notes[0]
 
 
+def test_a_runner_up_that_comes_back_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    runs = {"a": rising(0.9, fails_at=100), "b": rising(0.8), "c": rising(0.7), "d": rising(0.6)}
+    select("beans", planned(runs), SimulatedTrainer(runs), tmp_path)
+    assert pieces(tmp_path)["b"] == "0 25\n25 50\n50 100\n"
+
+
+def test_when_a_whole_rung_fails_as_many_come_back_as_it_had(tmp_path: Path) -> None:
+    runs = {name: replace(run, fails_at=1 if name > "org/m3" else None) for name, run in EIGHT.items()}
+    events: list[Event] = []
+    outcome = select("beans", planned(runs, PROBES), SimulatedTrainer(runs), tmp_path, track=events.append)
+    assert Revived(1, ("org/m3", "org/m2", "org/m1", "org/m0")) in events
+    assert outcome.best.candidate.model == "org/m3"
+
+
+def test_the_weights_of_a_candidate_that_failed_are_freed_before_the_next_rung(tmp_path: Path) -> None:
+    runs = {"a": rising(0.9, fails_at=30), "b": rising(0.8), "c": rising(0.7), "d": rising(0.6)}
+    left: list[set[str]] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, Trained) and event.rung == 3:
+            left.append({path.read_text() for path in tmp_path.glob("trials/*/weights")})
+
+    select("beans", planned(runs), SimulatedTrainer(runs), tmp_path, track=look)
+    assert left == [{"b"}]
+
+
+def test_a_probe_that_is_not_a_number_is_no_probe(tmp_path: Path) -> None:
+    runs = {"a": rising(0.9), "b": rising(0.8)}
+    events: list[Event] = []
+    raced = planned(runs, {"a": math.nan, "b": 0.5})
+    outcome = select("beans", raced, SimulatedTrainer(runs), tmp_path, track=events.append)
+    assert events[0] == race.Probed({"a": None, "b": 0.5})
+    assert [one.probe for one in outcome.standings] == [None, 0.5]
+
+
 def test_all_failing_is_an_error_with_every_reason(tmp_path: Path) -> None:
     runs = {name: rising(0.9, fails_at=step) for name, step in (("a", 1), ("b", 30), ("c", 100))}
     with pytest.raises(TrialError, match=r"got 3 of 3 .*a: recorded to fail at step 1.*fail at step 30.*step 100"):
@@ -185,6 +220,37 @@ def test_a_winner_that_cannot_be_tested_or_saved_hands_over(tmp_path: Path, trai
     assert json.loads((tmp_path / "best" / "config.json").read_text()) == {"model": "b"}
 
 
+def test_a_test_score_that_is_not_a_number_hands_over(tmp_path: Path) -> None:
+    runs = {"a": replace(rising(0.9), test=math.nan), "b": rising(0.8)}
+    outcome = select("beans", planned(runs), SimulatedTrainer(runs), tmp_path)
+    assert outcome.best.candidate.model == "b"
+    assert outcome.standings[1].reason == "the test accuracy is not a number"
+
+
+@dataclass(frozen=True)
+class Full(SimulatedTrainer):
+    """Saves onto a full disk."""
+
+    def save(self, trial: Trial, folder: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_fails_no_candidate_and_the_race_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    runs = {"a": rising(0.9), "b": rising(0.8)}
+    with pytest.raises(OSError, match="No space left"):
+        select("beans", planned(runs), Full(runs), tmp_path)
+    assert select("beans", planned(runs), SimulatedTrainer(runs), tmp_path).best.candidate.model == "a"
+
+
+def test_past_the_clock_nobody_new_is_tried_for_a_winner_that_cannot_be_tested(tmp_path: Path) -> None:
+    trainer = Faulty(EIGHT, pause_seconds=0.02, untestable="org/m7")  # half a second for the first piece
+    events: list[Event] = []
+    with pytest.raises(TrialError, match=r"got 1 of 8 candidates failed and none left to train.*out of memory"):
+        select("beans", planned(EIGHT, PROBES), trainer, tmp_path, deadline_seconds=0.4, track=events.append)
+    assert set(pieces(tmp_path)) == {"org_m7"}
+    assert isinstance(events[-1], Failed)
+
+
 def test_the_clock_ends_the_race_with_the_best_so_far_and_says_so(tmp_path: Path) -> None:
     runs = {"a": rising(0.9), "b": rising(0.8), "c": rising(0.7), "d": rising(0.6)}
     trainer = SimulatedTrainer(runs, pause_seconds=0.002)  # 50 ms a piece in the first rung
@@ -209,6 +275,14 @@ def test_a_folder_of_another_selection_is_refused(tmp_path: Path) -> None:
     select("beans", planned(EIGHT), SimulatedTrainer(EIGHT), tmp_path, dataset_digest="d1")
     with pytest.raises(InputError, match="choose another folder"):
         select("beans", planned(EIGHT), SimulatedTrainer(EIGHT), tmp_path, dataset_digest="d2")
+
+
+@pytest.mark.parametrize("inside", ["", "race"])
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path, inside: str) -> None:
+    (tmp_path / "films.csv").write_text("text,label\n")
+    runs = {"a": [0.5], "b": [0.6]}
+    with pytest.raises(InputError, match=r"films\.csv is a file; wanted"):
+        select("beans", planned(runs), SimulatedTrainer(runs), tmp_path / "films.csv" / inside)
 
 
 def test_trials_of_alike_names_keep_apart(tmp_path: Path) -> None:

@@ -96,6 +96,57 @@ def test_two_workers_take_half_the_time_of_an_even_rung() -> None:
     assert result.brute_force_seconds == 200
 
 
+def test_a_test_of_the_winner_is_counted_once_in_each_cost() -> None:
+    extra = Overhead(start_seconds=3, evaluation_steps=4, test_steps=10)
+    result = plan(candidates(2), Recipe(total_steps=40), seconds_per_step=one_second, overhead=extra, stops=[40])
+    alone = 3 + 40 + 8 * 4
+    assert result.brute_force_seconds == result.expected_seconds == result.worst_seconds == 2 * alone + 10
+
+
+def test_each_stage_pays_for_its_own_evaluations() -> None:
+    recipe, extra = Recipe(total_steps=100, warmup_steps=5), Overhead(evaluation_steps=4)
+    result = plan(candidates(4), recipe, seconds_per_step=one_second, overhead=extra, eval_points=3)
+    assert result.trials[0].eval_steps == (25, 50, 100)
+    assert [rung.expected_seconds for rung in result.rungs] == [0, 4 * 29, 2 * 29, 54]
+
+
+def test_two_workers_may_end_on_the_slowest_at_worst() -> None:
+    rates = {"org/m00": 1.0, "org/m01": 1.0, "org/m02": 1.0, "org/m03": 5.0}
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    result = plan(candidates(4), recipe, seconds_per_step=rates, workers=2)
+    assert result.worst_seconds == (200 + 125) / 2 + (150 + 125) / 2 + 250
+
+
+def test_the_first_rung_is_no_shorter_than_two_warm_ups_or_a_sixteenth() -> None:
+    def first(n: int, **recipe: int) -> int:
+        return plan(candidates(n), Recipe(**recipe), seconds_per_step=one_second).rungs[1].until_step  # type: ignore[arg-type]
+
+    assert first(4, total_steps=160, warmup_steps=30) == 80  # 40 is below 60
+    assert first(80, total_steps=1600, warmup_steps=0) == 100  # 50 is below 1600 / 16
+
+
+def test_more_probe_survivors_than_candidates_are_all_of_them_and_none_is_one() -> None:
+    def passing(wanted: int) -> int:
+        recipe = Recipe(total_steps=100)
+        return plan(candidates(6), recipe, seconds_per_step=one_second, probe_survivors=wanted).rungs[0].n_survivors
+
+    assert [passing(9), passing(0)] == [6, 1]
+
+
+def test_a_plan_by_thirds_drops_by_thirds() -> None:
+    recipe = Recipe(total_steps=90, warmup_steps=0)
+    result = plan(candidates(9), recipe, seconds_per_step=one_second, eta=3, probe_survivors=9)
+    assert numbers(result) == [(9, 9, 0), (9, 3, 10), (3, 1, 30), (1, 1, 90)]
+
+
+def test_a_budget_too_small_to_probe_all_drops_the_last_recalled() -> None:
+    extra = Overhead(probe_steps=50)
+    recipe = Recipe(total_steps=100)
+    result = plan(candidates(3), recipe, seconds_per_step=one_second, overhead=extra, budget_seconds=210)
+    assert [trial.candidate.model for trial in result.trials] == ["org/m00", "org/m01"]
+    assert "for the budget: 2 of 3 candidates are probed" in result.notes
+
+
 def test_a_budget_lets_fewer_pass_the_probe_and_says_so() -> None:
     recipe = Recipe(total_steps=100, warmup_steps=5)
     result = plan(candidates(8), recipe, seconds_per_step=one_second, budget_seconds=160)

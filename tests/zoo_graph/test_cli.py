@@ -122,7 +122,7 @@ def test_the_rejects_of_all_files_stand_in_one(zoo: Run, tmp_path: Path) -> None
 
 
 def test_an_unusable_file_does_not_stop_the_others(zoo: Run, tmp_path: Path) -> None:
-    (tmp_path / "mixed.csv").write_text("model,dataset,accuracy\na/b,x,0.5\na/c,x,80\n")
+    (tmp_path / "mixed.csv").write_text("colour,weight\nred,5\n")
     (tmp_path / "bad.csv").write_text(f"model,dataset,accuracy,seed\na/b,x,0.5,{2**63}\na/c,x,0.4,1\n")
     (tmp_path / "good.csv").write_text("model,dataset,accuracy\na/b,y,0.5\n")
     code, out, err = zoo("import", "mixed.csv", "nowhere.csv", "bad.csv", "good.csv")

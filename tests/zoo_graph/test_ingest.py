@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from selection.records import Candidate, Measurement, Outcome, Plan, Progress, ProxyScore, Recipe, Standing, Trial
-from zoo_graph.errors import ImportFileError, UnknownNameError
+from zoo_graph.errors import ImportFileError, InputError, UnknownNameError
 from zoo_graph.ingest import (
     Tally,
     forget,
@@ -82,7 +82,7 @@ def test_records_become_nodes_and_relationships(store: Connection) -> None:
     (big,) = store.read("MATCH (m:Model {id: 'Org/Big'}) RETURN properties(m) AS m")
     assert big["m"] == {
         "id": "Org/Big", "key": "org/big", "name": "Org/Big", "family": "bert", "n_parameters": 110_000_000,
-        "license": "mit", "tasks": ["nli", "sts"], "runs": ["import-1"],
+        "license": "mit", "tasks": ["nli", "sts"], "runs": ["import-1"], "told": big["m"]["told"],
     }  # fmt: skip
     (edge,) = store.read("MATCH (:Model {id: 'Org/Big'})-[r:MEASURED]->() RETURN properties(r) AS r")
     assert edge["r"] == {
@@ -169,6 +169,70 @@ def test_forgetting_removes_only_what_no_other_run_brought(store: Connection) ->
     assert counted(store) == {}
 
 
+PROPERTIES = "MATCH (m:Model {id: 'a'}) RETURN properties(m) AS m"
+
+
+def test_forgetting_gives_back_what_the_other_imports_tell(store: Connection) -> None:
+    ingest(store, [Model("a", license="mit", n_parameters=5, tasks=("nli",)), Dataset("d", task="old")], run("one"))
+    before = store.read(PROPERTIES)[0]["m"]
+    told = [Model("a", license="bsd", family="vit", tasks=("sts",), name="A!"), Dataset("d", task="new", n_classes=3)]
+    counts = ingest(store, told, run("two"))
+    assert counts.n_conflicts == 3
+    assert "a: license is 'bsd' here and 'mit' in one: kept 'bsd', which came later" in counts.conflicts
+    assert any(line == "conflicts with other imports: 3" for line in counts.lines())
+    (row,) = store.read(PROPERTIES)
+    assert (row["m"]["license"], row["m"]["family"], row["m"]["n_parameters"]) == ("bsd", "vit", 5)
+    forget(store, "two")
+    assert store.read(PROPERTIES)[0]["m"] == before
+    (dataset,) = store.read("MATCH (d:Dataset) RETURN d.task AS task, d.n_classes AS n")
+    assert dataset == {"task": "old", "n": None}
+
+
+def test_forgetting_the_earlier_import_keeps_the_later_word(store: Connection) -> None:
+    ingest(store, [Model("a", license="mit", family="vit")], run("one"))
+    ingest(store, [Model("a", license="bsd")], run("two"))
+    forget(store, "one")
+    (row,) = store.read(PROPERTIES)
+    assert (row["m"]["license"], row["m"].get("family")) == ("bsd", None)
+
+
+def test_importing_the_earlier_again_changes_nothing(store: Connection) -> None:
+    first, second = [Model("a", license="mit")], [Model("a", license="bsd")]
+    ingest(store, first, run("one"))
+    ingest(store, second, run("two"))
+    before, version = store.read(PROPERTIES), store.version()
+    assert ingest(store, first, run("one")).n_conflicts == 1
+    assert (store.read(PROPERTIES), store.version()) == (before, version)
+
+
+def test_a_run_that_tells_in_several_batches_is_forgotten_whole(store: Connection, monkeypatch: Any) -> None:
+    monkeypatch.setattr(session, "BATCH_RECORDS", 1)
+    ingest(store, [result("a", "d")], run("zero"))
+    before = store.read(PROPERTIES)
+    ingest(store, [Model("a", license="mit"), Model("a", family="vit"), Model("A", license="bsd")], run("one"))
+    assert store.read(PROPERTIES)[0]["m"]["license"] == "mit"
+    forget(store, "one")
+    assert store.read(PROPERTIES) == before
+
+
+def test_many_conflicts_are_counted_and_the_first_told(store: Connection) -> None:
+    ingest(store, [Model(f"m{i}", license="mit") for i in range(30)], run("one"))
+    counts = ingest(store, [Model(f"m{i}", license="bsd") for i in range(30)], run("two"))
+    assert (counts.n_conflicts, len(counts.conflicts)) == (30, 10)
+    assert counts.lines()[-1].strip() == "and 20 more"
+
+
+def test_a_dry_run_needs_no_store(store: Connection, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(session, "BATCH_RECORDS", 7)
+    path = tmp_path / "r.csv"
+    rows = [f"m{i % 4},d{i},0.5,{i % 4 + 1}M" for i in range(20)]
+    path.write_text("\n".join(["model,dataset,accuracy,n_parameters", *rows]) + "\n")
+    dry = import_file(None, path, dry_run=True)
+    assert dry.counts == import_file(store, path).counts
+    with pytest.raises(InputError, match="no connection"):
+        import_file(None, path)
+
+
 def test_forgetting_takes_derived_relationships_of_lost_models_along(store: Connection) -> None:
     ingest(store, [result("a", "d")], run())
     store.write(lambda tx: tx.run("MATCH (m:Model), (d:Dataset) CREATE (m)-[:SCORED {run: 'r', score: 1.0}]->(d)"))
@@ -191,7 +255,11 @@ def test_a_file_is_imported_and_its_bad_rows_reported(store: Connection, tmp_pat
     text = "\n".join(report.lines())
     assert "line 3, column 'top1', got 'oops'; rule: is a number" in text
     assert "results: 2 new, 0 already there" in text
-    assert (tmp_path / "rejects.csv").read_text().splitlines()[2] == "4,top1,101,accuracy in percent is 0 to 100"
+    with (tmp_path / "rejects.csv").open() as file:
+        assert list(csv.reader(file))[::2] == [
+            ["file", "line", "column", "value", "rule"],
+            [str(path), "4", "top1", "101", "accuracy in percent is 0 to 100"],
+        ]
 
 
 def test_a_file_twice_is_one_run_and_another_mapping_is_another(store: Connection, tmp_path: Path) -> None:

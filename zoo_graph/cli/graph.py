@@ -1,14 +1,21 @@
 """Subcommands that fill the graph and ask it: init, import, forget, export, refresh, query, status."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo_graph.cli.options import ZooOption, listed, open_zoo, pairs
-from zoo_graph.cli.output import FAILED, as_csv, as_jsonl, say, show, table, track
+from zoo_graph.cli.options import MAX_SEED, ZooOption, listed, open_zoo, pairs
+from zoo_graph.cli.output import FAILED, UNUSABLE, as_csv, as_jsonl, say, show, table, track
+
+if TYPE_CHECKING:
+    from zoo_graph.importers import ColumnMap
+    from zoo_graph.ingest import ImportReport, RejectsFile
+    from zoo_graph.store import Connection
 
 
 class Layout(StrEnum):
@@ -53,42 +60,80 @@ def import_(
         Layout | None, typer.Option("--format", help="How the file is laid out (default: guessed).")
     ] = None,
     mapping: Annotated[Path | None, typer.Option(help="A TOML file with the same keys.")] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Write every rejected row to this CSV.")] = None,
+    rejects: Annotated[Path | None, typer.Option(help="Write every rejected row of all files to this CSV.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and report; write nothing.")] = False,
 ) -> None:
     """Import results, models, datasets or proxies; a second time changes nothing."""
-    from zoo_graph.errors import ImportFileError
+    from zoo_graph.importers import column_map, read_mapping
+    from zoo_graph.ingest import open_rejects
 
     named = listed(metrics)
-    failed = 0
-    with open_zoo(zoo, create=True) as opened:
-        for file in files:
-            try:
-                with track(f"importing {file.name}") as advance:
-                    report = opened.import_results(
-                        file,
-                        columns=pairs(columns, "--columns"),
-                        metrics={name.split("=")[0]: name.partition("=")[2] or None for name in named}
-                        if named
-                        else None,
-                        config=None if config is None else listed(config),
-                        ignore=listed(ignore),
-                        format=layout.value if layout else None,
-                        mapping=mapping,
-                        slash=slash,
-                        rejects=rejects,
-                        dry_run=dry_run,
-                        track=advance,
-                        **_constants(pairs(constant, "--set"), metric, dataset, split, unit, direction),
-                    )
-            except ImportFileError as error:
-                if len(files) == 1:
-                    raise
-                say(f"zoo: {error}")
-                failed += 1
-                continue
-            show(report.lines())
-    if failed:
+    said_of_all: dict[str, Any] = _constants(pairs(constant, "--set"), metric, dataset, split, unit, direction)
+    said = column_map(
+        format=layout.value if layout else None,
+        columns=pairs(columns, "--columns"),
+        metrics={name.split("=")[0]: name.partition("=")[2] or None for name in named} if named else None,
+        config=None if config is None else listed(config),
+        ignore=listed(ignore),
+        slash=slash,
+        **said_of_all,
+    )
+    if mapping is not None:
+        said = read_mapping(mapping).but(said)
+    with contextlib.ExitStack() as opened:
+        refused = None if rejects is None else opened.enter_context(open_rejects(rejects, files))
+        connection = opened.enter_context(_target(zoo, dry_run))
+        found = [_import_one(connection, file, said, refused, dry_run) for file in files]
+    _end(found)
+
+
+@contextlib.contextmanager
+def _target(zoo: str | None, dry_run: bool) -> "Iterator[Connection | None]":
+    """The store to import into; a dry run makes none where there is none."""
+    folder = _folder(zoo)
+    if dry_run and folder is not None and not folder.exists():
+        say(f"zoo: there is no zoo at {folder} yet: everything counts as new")
+        yield None
+        return
+    with open_zoo(zoo, create=not dry_run) as opened:
+        yield opened.connection
+
+
+def _folder(zoo: str | None) -> Path | None:
+    """The folder of the zoo that the options or the environment name; None where it is on a server."""
+    from zoo_graph.settings import read_settings
+
+    where = zoo or read_settings().zoo
+    return None if "://" in where else Path(where).expanduser()
+
+
+def _import_one(
+    connection: "Connection | None", file: Path, said: "ColumnMap", refused: "RejectsFile | None", dry_run: bool
+) -> "ImportReport | None":
+    """One file's report, shown; None (and why, said) where the file cannot be used: the others go on."""
+    from zoo_graph.errors import InputError
+    from zoo_graph.ingest import import_file
+
+    try:
+        with track(f"importing {file.name}") as advance:
+            report = import_file(connection, file, mapping=said, dry_run=dry_run, rejects=refused, track=advance)
+    except InputError as error:
+        told = str(error)
+        say(f"zoo: {told if str(file) in told else f'{file}: {told}'}")
+        return None
+    show(report.lines())
+    return report
+
+
+def _end(found: "list[ImportReport | None]") -> None:
+    """Ends with 2 where no file could be used, with 1 where one could not or gave nothing but rejected rows."""
+    reports = [report for report in found if report is not None]
+    if not reports:
+        raise typer.Exit(UNUSABLE)
+    nothing = all(report.empty for report in reports)
+    if nothing:
+        say("zoo: nothing was imported: see what was rejected, and how the file was read")
+    if nothing or len(reports) < len(found) or any(report.empty and report.n_rejected for report in reports):
         raise typer.Exit(FAILED)
 
 
@@ -110,7 +155,12 @@ def forget(
     """Take an import (or a measurement) back out of the graph."""
     with open_zoo(zoo) as opened:
         counts = opened.forget(run)
-    show([f"{run} is forgotten", *(f"  {line}" for line in counts.lines())])
+    show(
+        [
+            f"{run} is forgotten",
+            *(f"  {line}" for line in counts.lines("removed", "kept, as other runs brought them too")),
+        ]
+    )
 
 
 def export(folder: Annotated[Path, typer.Argument(help="Where the CSV tables go.")], zoo: ZooOption = None) -> None:
@@ -122,7 +172,7 @@ def export(folder: Annotated[Path, typer.Argument(help="Where the CSV tables go.
 
 def refresh(
     zoo: ZooOption = None,
-    seed: Annotated[int, typer.Option(help="Of community detection.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of community detection.")] = 0,
     exclude: Annotated[list[str], typer.Option(help="Datasets to hold out of everything derived.")] = [],  # noqa: B006
 ) -> None:
     """Bring scores, similarities and communities up to date (only what its inputs changed)."""

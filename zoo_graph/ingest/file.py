@@ -1,5 +1,6 @@
 """From a file to the graph: reads it with the importers, writes it as one run, reports."""
 
+import contextlib
 import hashlib
 import json
 import time
@@ -7,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
+from zoo_graph.errors import InputError
 from zoo_graph.importers import ColumnMap, ImportFile, column_map, open_file, read_mapping
 from zoo_graph.ingest.counts import Counts
-from zoo_graph.ingest.report import ImportReport, RejectLog
+from zoo_graph.ingest.rejects import RejectLog, RejectsFile, open_rejects
+from zoo_graph.ingest.report import ImportReport
 from zoo_graph.ingest.session import Track, ingest, now, preview
 from zoo_graph.records import Record, Rejected, Run
 from zoo_graph.store.connection import Connection
@@ -19,7 +22,7 @@ EXPORTED = ("models", "datasets", "results", "proxies")
 
 
 def import_file(
-    connection: Connection,
+    connection: Connection | None,
     path: str | Path,
     *,
     mapping: str | Path | ColumnMap | None = None,
@@ -31,7 +34,7 @@ def import_file(
     rename: Mapping[str, str] | None = None,
     slash: str | None = None,
     dry_run: bool = False,
-    rejects: str | Path | None = None,
+    rejects: str | Path | RejectsFile | None = None,
     track: Track | None = None,
     **constants: str | int | None,
 ) -> ImportReport:
@@ -39,11 +42,13 @@ def import_file(
 
     `mapping` is a TOML file (or a ColumnMap); the keywords stand over it and mean what they mean in `column_map`.
     `constants` are fields that hold for every row: metric=, dataset=, split=, method=, source=, unit=, direction= ...
-    With `dry_run` nothing is written, and the counts say what would be. `rejects` is a CSV for all refused rows.
+    With `dry_run` nothing is written, and the counts say what would be; where there is no zoo yet, without a
+    connection. `rejects` is a CSV for all refused rows, written over only where it is an earlier one; opened with
+    `open_rejects` it takes those of several files.
 
     Raises:
         ImportFileError: nothing of the file can be imported, or it breaks off (what was read before is in).
-        InputError: a keyword that is not understood, or `rejects` cannot be written.
+        InputError: a keyword that is not understood, `rejects` is no place for them, or there is no connection.
         StoreError: the store failed; the batches before are in, and the same call continues.
     """
     started = time.monotonic()
@@ -55,12 +60,13 @@ def import_file(
         said = (mapping if isinstance(mapping, ColumnMap) else read_mapping(mapping)).but(said)
     file = open_file(path, said)
     run = import_run(file, said)
-    with RejectLog(None if rejects is None else Path(rejects)) as log:
+    with _rejects(rejects, path) as refused:
+        log = RejectLog(str(path), refused)
         counts = _bring_in(connection, file, run, log, track, dry_run=dry_run)
     return ImportReport(
         path=str(path), run=run.id, format=file.layout.format, notes=file.notes, units=tuple(file.units.items()),
         counts=counts, n_rejected=sum(log.by_rule.values()), rejected=tuple(log.kept), rejected_by=log.groups(),
-        seconds=time.monotonic() - started, dry_run=dry_run, rejects=None if rejects is None else str(rejects),
+        seconds=time.monotonic() - started, dry_run=dry_run, rejects=None if refused is None else str(refused.path),
     )  # fmt: skip
 
 
@@ -87,8 +93,16 @@ def import_run(file: ImportFile, said: ColumnMap) -> Run:
     return Run(identifier, "import", now(), input_digest=digest, parameters=json.dumps(parameters, sort_keys=True))
 
 
+def _rejects(
+    given: str | Path | RejectsFile | None, path: str | Path
+) -> contextlib.AbstractContextManager[RejectsFile | None]:
+    if given is None or isinstance(given, RejectsFile):
+        return contextlib.nullcontext(given)
+    return open_rejects(given, [path])
+
+
 def _bring_in(
-    connection: Connection, file: ImportFile, run: Run, log: RejectLog, track: Track | None, *, dry_run: bool
+    connection: Connection | None, file: ImportFile, run: Run, log: RejectLog, track: Track | None, *, dry_run: bool
 ) -> Counts:
     records = _good(file.records(), log)
     first = next(records, None)
@@ -97,6 +111,8 @@ def _bring_in(
     whole = chain((first,), records)
     if dry_run:
         return preview(connection, whole, run)
+    if connection is None:
+        raise InputError("got no connection to import into; wanted an open zoo, or a dry run")
     total = _expected(file)
     return ingest(connection, whole, run, track=None if track is None else lambda done, _: track(done, total))
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from zoo_graph import queries
 from zoo_graph.errors import UnknownNameError
 from zoo_graph.ingest.counts import Counts, Tally
-from zoo_graph.ingest.edges import EDGE_KINDS
+from zoo_graph.ingest.edges import EDGE_KINDS, Label
+from zoo_graph.ingest.told import untell
 from zoo_graph.store.connection import Connection, Transaction
 
 EDGES_AT_ONCE = 4000
@@ -18,8 +19,8 @@ T = TypeVar("T")
 def forget(connection: Connection, run_id: str, *, track: Callable[[int, int | None], None] | None = None) -> Counts:
     """Removes what only this run brought, and returns how much: `new` counts what is gone, `already` what others share.
 
-    Properties that the run told of a shared model stay. In small transactions; killed in the middle, the same call
-    continues, and importing the file again restores it.
+    What it told of a model or dataset that others share is taken back too: what another run told of it stands again.
+    In small transactions; killed in the middle, the same call continues, and importing the file again restores it.
 
     Raises:
         UnknownNameError: there is no such run.
@@ -36,7 +37,9 @@ def forget(connection: Connection, run_id: str, *, track: Callable[[int, int | N
         gone[name] = Tally(deleted, shared)
         if track is not None:
             track(sum(tally.total for tally in gone.values()), None)
-    for label, name in (("Alias", "aliases"), ("Dataset", "datasets"), ("Model", "models")):
+    labels: tuple[tuple[Label | Literal["Alias"], str], ...]
+    labels = (("Alias", "aliases"), ("Dataset", "datasets"), ("Model", "models"))
+    for label, name in labels:
         gone[name] = _forget_nodes(connection, label, run_id)
     connection.write(lambda transaction: transaction.run(queries.FORGET_RUN, id=run_id))
     return Counts.of(gone)
@@ -54,18 +57,27 @@ def _repeat(connection: Connection, statement: str, models: Sequence[str], run_i
     return total
 
 
-def _forget_nodes(connection: Connection, label: str, run_id: str) -> Tally:
+def _forget_nodes(connection: Connection, label: Label | Literal["Alias"], run_id: str) -> Tally:
     # Models go last: they are how a continued call finds the relationships that are left.
     ids = connection.read(queries.FORGET_NODES[label], run=run_id)[0]["ids"]
     removed = 0
     for some in _pieces(ids, NODES_AT_ONCE):
 
         def work(transaction: Transaction, some: Sequence[str] = some) -> int:
+            if label != "Alias":
+                _untell(transaction, label, some, run_id)
             transaction.run(queries.FORGET_NODE_RUNS[label], ids=some, run=run_id)
             return int(transaction.run(queries.FORGET_LONE_NODES[label], ids=some)[0]["n"])
 
         removed += connection.write(work)
     return Tally(removed, len(ids) - removed)
+
+
+def _untell(transaction: Transaction, label: Label, ids: Sequence[str], run_id: str) -> None:
+    nodes = transaction.run(queries.INGEST_PROPERTIES[label], ids=ids)[0]["found"]
+    rows = [[node["id"], changed] for node in nodes if (changed := untell(node, run_id))]
+    if rows:
+        transaction.run(queries.INGEST_SET_PROPERTIES[label], rows=rows)
 
 
 def _write_count(connection: Connection, statement: str, **parameters: object) -> int:

@@ -22,6 +22,7 @@ from zoo_graph.ingest.edges import (
     names_in,
     properties_of,
 )
+from zoo_graph.ingest.told import contradictions, tell
 from zoo_graph.records import Dataset, Model, Record
 
 Read = Callable[..., list[dict[str, Any]]]
@@ -177,24 +178,27 @@ def _plan_nodes(
         if isinstance(record, (Model, Dataset)):
             label: Label = "Model" if isinstance(record, Model) else "Dataset"
             node = names[label][record.id]
-            told[label].setdefault(node, {}).update(properties_of(record))
+            told[label][node] = properties_of(record) | told[label].get(node, {})
             aliases[label].update({name: node for name in record.aliases if key_of(name) != key_of(node)})
     for label in LABELS:
-        _plan_properties(plan, read, label, {node: values for node, values in told[label].items() if values})
+        _plan_properties(plan, read, label, {node: values for node, values in told[label].items() if values}, run)
         if aliases[label]:
             _plan_aliases(plan, read, label, aliases[label], run)
 
 
-def _plan_properties(plan: Plan, read: Read, label: Label, told: Mapping[str, dict[str, Any]]) -> None:
-    fresh = {row[0]: {"name": row[2]} for row in plan.create[label]}
+def _plan_properties(plan: Plan, read: Read, label: Label, told: Mapping[str, Mapping[str, Any]], run: str) -> None:
+    """Plans what the run tells of nodes; what another run tells otherwise is said."""
+    fresh = {row[0]: {"id": row[0], "name": row[2]} for row in plan.create[label]}
     old = [node for node in told if node not in fresh]
     held: dict[str, dict[str, Any]] = dict(fresh)
     if old:
         held |= {row["id"]: row for row in read(queries.INGEST_PROPERTIES[label], ids=old)[0]["found"]}
     for node, values in told.items():
-        changed = {name: value for name, value in values.items() if held.get(node, {}).get(name) != value}
+        before = held.get(node, {"id": node})
+        changed = tell(before, run, values)
         if changed:
             plan.properties[label].append([node, changed])
+        plan.conflicts += [f"{node}: {text}" for text in contradictions(before, run, values)]
 
 
 def _plan_aliases(plan: Plan, read: Read, label: Label, wanted: Mapping[str, str], run: str) -> None:

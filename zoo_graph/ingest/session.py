@@ -6,12 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import metadata
 from itertools import islice
+from typing import Any
 
 from zoo_graph import queries
 from zoo_graph.errors import StoreError
 from zoo_graph.ingest.counts import Counts, Tally
 from zoo_graph.ingest.edges import LABELS, Label
-from zoo_graph.ingest.plan import Known, Plan, apply, learn, plan_batch
+from zoo_graph.ingest.plan import Known, Plan, Read, apply, learn, plan_batch
 from zoo_graph.records import Record, Run
 from zoo_graph.store.connection import Connection, Transaction
 
@@ -44,13 +45,7 @@ class Session:
             plan, self._known = self._connection.write(lambda transaction: self._apply(transaction, records, plan))
             learn(self._known, plan)
             self.wrote = True
-        self.counts += plan.counts() + self._nodes(plan)
-
-    def preview(self, records: Sequence[Record]) -> None:
-        """Counts what these records would change, as if those before were in; writes nothing."""
-        plan = plan_batch(self._connection.read, records, self._run.id, self._known)
-        learn(self._known, plan)
-        self.counts += plan.counts() + self._nodes(plan)
+        self.counts += plan.counts() + _met(plan, self._seen)
 
     def _apply(self, transaction: Transaction, records: Sequence[Record], plan: Plan) -> tuple[Plan, Known]:
         """Applies the plan, or a new one where another writer was faster; may run twice."""
@@ -61,15 +56,6 @@ class Session:
             plan = plan_batch(transaction.run, records, self._run.id, known)
         apply(plan, transaction.run, self._run.id)
         return plan, Known(version, known.names, known.edges)
-
-    def _nodes(self, plan: Plan) -> Counts:
-        tallies = {}
-        for label in LABELS:
-            met = set(plan.names[label].values()) - self._seen[label]
-            created = {row[0] for row in plan.create[label]} & met
-            self._seen[label] |= met
-            tallies[label] = Tally(len(created), len(met) - len(created))
-        return Counts(models=tallies["Model"], datasets=tallies["Dataset"])
 
 
 def ingest(connection: Connection, records: Iterable[Record], run: Run, *, track: Track | None = None) -> Counts:
@@ -97,16 +83,20 @@ def ingest(connection: Connection, records: Iterable[Record], run: Run, *, track
     return session.counts
 
 
-def preview(connection: Connection, records: Iterable[Record], run: Run) -> Counts:
-    """Returns what `ingest` would bring, without writing anything.
+def preview(connection: Connection | None, records: Iterable[Record], run: Run) -> Counts:
+    """Returns what `ingest` would bring, without writing anything; no connection stands for an empty graph.
 
     Raises:
         StoreError: the store failed.
     """
-    session = Session(connection, run)
+    read: Read = _read_nothing if connection is None else connection.read
+    known, counts = Known(), Counts()
+    seen: dict[Label, set[str]] = {label: set() for label in LABELS}
     for batch in _batches(records):
-        session.preview(batch)
-    return session.counts
+        plan = plan_batch(read, batch, run.id, known)
+        learn(known, plan)
+        counts += plan.counts() + _met(plan, seen)
+    return counts
 
 
 def start_run(connection: Connection, run: Run) -> None:
@@ -160,6 +150,22 @@ def _finish(pending: tuple[Future[None], int], done: int, track: Track | None) -
     if track is not None:
         track(done + size, None)
     return done + size
+
+
+def _met(plan: Plan, seen: dict[Label, set[str]]) -> Counts:
+    """The models and datasets that a batch is the first to name; adds them to `seen`."""
+    tallies = {}
+    for label in LABELS:
+        met = set(plan.names[label].values()) - seen[label]
+        created = {row[0] for row in plan.create[label]} & met
+        seen[label] |= met
+        tallies[label] = Tally(len(created), len(met) - len(created))
+    return Counts(models=tallies["Model"], datasets=tallies["Dataset"])
+
+
+def _read_nothing(query: str, **_: object) -> list[dict[str, Any]]:
+    """What planning reads in an empty graph."""
+    return [] if query in queries.INGEST_EDGES.values() else [{"found": []}]
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

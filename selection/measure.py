@@ -7,7 +7,7 @@ after kill -9: runs already there are yielded again without work, failed ones ar
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ def measure(
     candidates: Sequence[Candidate],
     folder: Path,
     *,
-    recipe: Recipe,
+    recipe: Recipe | Callable[[Dataset], Recipe],
     seeds: Sequence[int] = (0,),
     points: int = 8,
     workers: int = 1,
@@ -53,7 +53,8 @@ def measure(
 ) -> Iterator[Measurement | Failure]:
     """Yields a measurement or a failure for each seed, dataset and candidate, first those already measured.
 
-    `points` validation scores make each curve. With `hours`, no run starts after that time; ask again to go on.
+    `recipe` is one for all or makes each dataset's own. A pair whose model is known to read another modality is left
+    out. `points` validation scores make each curve. With `hours`, no run starts after that time; ask again to go on.
 
     Raises:
         InputError: nothing to measure, no worker, or the folder belongs to a run now going on.
@@ -62,16 +63,18 @@ def measure(
         raise InputError(
             f"got {len(datasets)} datasets, {len(candidates)} models, {workers} workers; wanted one of each"
         )
+    recipes = {dataset.digest: recipe(dataset) if callable(recipe) else recipe for dataset in datasets}
     folder.mkdir(parents=True, exist_ok=True)
     with _Journal(folder) as journal:
         done = journal.read()
         runs = {
             run.key: run
             for run in (
-                Run(candidate, dataset, replace(recipe, seed=seed), with_proxies=seed == seeds[0])
+                Run(candidate, dataset, replace(recipes[dataset.digest], seed=seed), with_proxies=seed == seeds[0])
                 for seed in seeds
                 for dataset in datasets
                 for candidate in candidates
+                if candidate.modality in {None, dataset.modality}
             )
         }
         yield from (done[key] for key in runs if key in done)

@@ -43,7 +43,7 @@ tr.winner td { font-weight: 600; }
 tr.failed td { color: var(--failed); }
 small, .quiet { color: var(--muted); font-size: .88rem; font-weight: 400; }
 figure { margin: .75rem 0; }
-figure svg { width: 100%; min-width: 40rem; height: auto; display: block; }
+figure svg { width: 100%; min-width: 34rem; height: auto; display: block; }
 figcaption { color: var(--muted); font-size: .88rem; max-width: 46rem; }
 .range { width: 8.5rem; height: 1.1rem; display: block; }
 .bar { height: .7rem; border-radius: 2px; background: var(--muted); min-width: 2px; opacity: .55; }
@@ -170,7 +170,8 @@ def _certainty(outcome: Outcome) -> str:
 
 def _cost_in_short(outcome: Outcome) -> str:
     trained, brute = trained_steps(outcome), brute_force_steps(outcome)
-    return f"{trained:,} training steps, {trained / brute:.0%} of brute force's {brute:,}; {duration(outcome.seconds)}"
+    share = f"{trained / brute:.0%} of the {brute:,} of training all of them"
+    return f"{trained:,} training steps, {share}; {duration(outcome.seconds)}"
 
 
 def _race(outcome: Outcome, drawing: str) -> str:
@@ -242,12 +243,12 @@ def _departures(outcome: Outcome) -> str:
     gone.sort(key=lambda one: one.rung)
     if not gone:
         return ""
-    head = _row("th", ["how", "model", "why"], "ppp")
+    head = _row("th", ["how", "model and why"], "pp")
     rows = "".join(
         _row(
             "td",
-            [how_it_ended(one), escape(one.candidate.model), escape(one.reason or "")],
-            "tmp" if one.dropped == "failed" else "tmt",
+            [how_it_ended(one), f"{escape(one.candidate.model)}<br><small>{escape(one.reason or '')}</small>"],
+            "tm",
             "failed" if one.dropped == "failed" else "",
         )
         for one in gone
@@ -262,7 +263,7 @@ def _cost(outcome: Outcome) -> str:
     rows = [
         ("this race", trained_steps(outcome), outcome.seconds, "measured", "winner"),
         ("one full run, the least possible", total, floor_seconds, "the winner's", ""),
-        ("brute force: every candidate to the end", brute_force_steps(outcome), brute_seconds, "estimated", ""),
+        ("every candidate to the end", brute_force_steps(outcome), brute_seconds, "estimated", ""),
     ]
     widest = max(steps for _, steps, *_ in rows)
     head = _row("th", ["", "steps", "training time", "", ""], "pnnpp")
@@ -283,8 +284,8 @@ def _cost(outcome: Outcome) -> str:
     )
     planned = (
         f"Planned: {duration(outcome.plan.expected_seconds)} expected, {duration(outcome.plan.worst_seconds)} at "
-        f"worst. Processor time spent: {duration(outcome.cpu_seconds)}. Brute force is estimated from the "
-        "measured seconds per step. Training times are summed over the candidates, evaluations included."
+        f"worst. Processor time spent: {duration(outcome.cpu_seconds)}. Every candidate to the end is estimated from "
+        "the measured seconds per step. Training times are summed over the candidates, evaluations included."
     )
     return f'<h2>What it cost</h2>\n{_table(head, body)}<p class="quiet">{planned}</p>\n'
 
@@ -303,26 +304,25 @@ def _verified(regret: Regret) -> str:
         for name, score, lost in rows
     )
     explained = (
-        "Brute force trains every candidate to the end and takes the best validation score; the best there was is "
-        "known only by looking at every test score. Regret is what the race lost against them, in points of test score."
+        "Brute force trains every model of the zoo to the end and takes the best validation score; the best there was "
+        "is known only by looking at every test score. Regret is what the race lost against them, in points of test score."
     )
     return f'<h2>Against brute force</h2>\n<p class="quiet">{explained}</p>\n{_table(head, body)}'
 
 
 def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
-    head = _row("th", ["rank", "model", "expected score", "90 % interval", "tie", "reasons"], "npnnnp")
+    head = _row("th", ["rank", "model and reasons", "expected score", "90 % interval", "tie"], "npnnn")
     rows = "".join(
         _row(
             "td",
             [
                 str(pick.rank),
-                escape(pick.model),
+                f"{escape(pick.model)}<br><small>{'<br>'.join(escape(reason) for reason in pick.reasons)}</small>",
                 number(pick.score),
                 f"[{number(pick.low)}, {number(pick.high)}]",
                 str(pick.tie),
-                "<br>".join(escape(reason) for reason in pick.reasons),
             ],
-            "nmnnnp",
+            "nmnnn",
         )
         for pick in picks
     )

@@ -55,7 +55,9 @@ def lines(outcome: Outcome) -> list[str]:
     table += [_row(outcome, index) for index in range(len(outcome.standings))]
     text += _aligned(table, left={1, 5})
     trained, brute = page.trained_steps(outcome), page.brute_force_steps(outcome)
-    cost = f"{trained} steps ({trained / brute:.0%} of brute force's {brute}), {duration(outcome.seconds)}"
+    cost = (
+        f"{trained} steps ({trained / brute:.0%} of the {brute} of training all of them), {duration(outcome.seconds)}"
+    )
     failures = [
         f"failed      {one.candidate.model}: {one.reason}" for one in outcome.standings if one.dropped == "failed"
     ]
@@ -79,8 +81,9 @@ def plan_lines(plan: Plan) -> list[str]:
     steps, brute = planned_steps(plan), len(plan.trials) * recipe.total_steps
     text += _aligned(table, left=set())
     text.append(
-        f"{steps} steps of brute force's {brute} ({steps / brute:.0%}): {duration(plan.expected_seconds)} expected, "
-        f"{duration(plan.worst_seconds)} at worst; brute force {duration(plan.brute_force_seconds)}"
+        f"{steps} steps ({steps / brute:.0%} of the {brute} of training all of them): "
+        f"{duration(plan.expected_seconds)} expected, {duration(plan.worst_seconds)} at worst; "
+        f"all of them {duration(plan.brute_force_seconds)}"
     )
     return [*text, *(f"note: {note}" for note in plan.notes)]
 

@@ -43,11 +43,13 @@ def is_tied(outcome: Outcome, standing: Standing) -> bool:
     """Whether the validation rows cannot tell this candidate from the winner, where the two last compare.
 
     True where the gap is under 1.64 standard errors of a difference. Both were scored on the same rows, which makes
-    the true error smaller: so this calls too many tied rather than too few. False where the error is not known, and
-    for the winner and failures.
+    the true error smaller: so this calls too many tied rather than too few. Equal scores are tied whatever the
+    metric; other gaps are not where the error is not known. False for the winner and failures.
     """
     distance = gap(outcome, standing)
     if standing.place == 1 or standing.dropped == "failed" or distance is None:
         return False
+    if distance == 0:
+        return True
     error = standard_error(outcome.metric, standing.progress.score, outcome.n_validation)
     return error is not None and distance < Z90 * math.sqrt(2) * error

@@ -140,6 +140,25 @@ def test_a_checkpoint_of_another_modality_fails_before_it_trains(tiny_data: Data
         measure_one(Run(Candidate("vit", str(vit)), tiny_data, SHORT, with_proxies=False), 3, tmp_path)
 
 
+def test_each_dataset_has_its_own_recipe_and_models_of_another_modality_are_left_out(
+    tiny_data: Dataset, bert: Path, tmp_path: Path
+) -> None:
+    other = from_rows("other", "text", *some_texts(60, seed=4))
+    steps = {tiny_data.name: 2, other.name: 3}
+    candidates = [Candidate("bert", str(bert), "text"), Candidate("vision", "nowhere", "image")]
+    found = measure(
+        [tiny_data, other],
+        candidates,
+        tmp_path,
+        recipe=lambda dataset: replace(SHORT, total_steps=steps[dataset.name]),
+        points=1,
+    )
+    assert [(one.model, one.recipe.total_steps) for one in found if isinstance(one, Measurement)] == [
+        ("bert", 2),
+        ("bert", 3),
+    ]
+
+
 def test_a_killed_worker_takes_only_its_own_run(tiny_data: Dataset, bert: Path, tmp_path: Path) -> None:
     def kill_the_first() -> None:
         while not (children := multiprocessing.active_children()):

@@ -116,7 +116,7 @@ def test_the_cost_stands_beside_brute_force_and_one_full_run(outcome: Outcome, t
     trained = sum(one.progress.step for one in outcome.standings)
     assert f"this race {trained} " in text
     assert "one full run, the least possible 100 1 min 40 s the winner's" in text
-    assert "brute force: every candidate to the end 500 8 min 20 s estimated" in text
+    assert "every candidate to the end 500 8 min 20 s estimated" in text
 
 
 def test_one_candidate_has_a_page_without_rivals(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_truth_without_the_winner_is_refused(outcome: Outcome, tmp_path: Path)
 def test_what_recall_said_is_shown_with_its_reasons_and_notes(outcome: Outcome, tmp_path: Path) -> None:
     pick = Pick(1, Candidate("org/best"), 0.8, 0.7, 0.9, "accuracy", 1, ("best <mean> of 9 datasets",))
     text = Reader(report.write(outcome, tmp_path / "out", picks=[pick], recall_notes=["a tiny zoo"])).text
-    assert "1 org/best 0.800 [0.700, 0.900] 1 best <mean> of 9 datasets" in text
+    assert "1 org/best best <mean> of 9 datasets 0.800 [0.700, 0.900] 1" in text
     assert "a tiny zoo" in text
 
 
@@ -178,7 +178,7 @@ def test_the_terminal_shows_answer_ranking_and_cost(outcome: Outcome) -> None:
     assert re.search(r"0\.010 tied +left at step 50", lines[6])
     assert next(line for line in lines if line.startswith("5  org/broken")).endswith("failed in rung 1")
     assert "failed      org/broken: recorded to fail at step 20" in lines
-    assert any("brute force's 500" in line for line in lines)
+    assert any("of the 500 of training all of them" in line for line in lines)
 
 
 def test_the_plan_reads_as_rungs_and_seconds() -> None:
@@ -189,7 +189,8 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
         ["1", "4", "step", "25", "2", "3", "min", "20", "s"],
     ]
     assert lines[-1] == (
-        "200 steps of brute force's 800 (25%): 6 min 40 s expected, 6 min 40 s at worst; brute force 26 min 40 s"
+        "200 steps (25% of the 800 of training all of them): 6 min 40 s expected, 6 min 40 s at worst; "
+        "all of them 26 min 40 s"
     )
 
 

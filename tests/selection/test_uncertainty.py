@@ -59,6 +59,11 @@ def test_a_gap_within_the_error_is_a_tie_and_a_wide_one_is_not() -> None:
 
 
 def test_failures_and_unknown_errors_are_never_ties() -> None:
-    race = outcome((0.80,), (0.80,))
+    race = outcome((0.80,), (0.79,))
     assert not is_tied(race, replace(race.standings[1], dropped="failed"))
     assert not is_tied(replace(race, n_validation=None), race.standings[1])
+
+
+def test_equal_scores_are_tied_whatever_the_metric() -> None:
+    race = replace(outcome((0.48,), (0.48,)), metric="macro_f1")
+    assert is_tied(race, race.standings[1])

@@ -10,11 +10,6 @@ def ranked(scores: Mapping[str, float], probes: Mapping[str, float | None]) -> t
     return tuple(sorted(scores, key=lambda model: (_worst_last(scores[model]), _worst_last(probes.get(model)), model)))
 
 
-def survivors(scores: Mapping[str, float], n: int, probes: Mapping[str, float | None]) -> tuple[str, ...]:
-    """The best `n` as `ranked` orders them; a nan score never survives, so there may be fewer."""
-    return tuple(model for model in ranked(scores, probes) if not math.isnan(scores[model]))[:n]
-
-
 def ranked_by_probe(models: Sequence[str], probes: Mapping[str, float | None]) -> tuple[str, ...]:
     """Models best first by probe score; ties keep the order given (recall's).
 

@@ -3,13 +3,13 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection.halving import probe_survivors, ranked, ranked_by_probe, survivors
+from selection.halving import probe_survivors, ranked, ranked_by_probe
 
 NAN = math.nan
 
 
-def test_the_higher_score_goes_on() -> None:
-    assert survivors({"a": 0.5, "b": 0.7, "c": 0.6}, 2, {}) == ("b", "c")
+def test_the_higher_score_comes_first() -> None:
+    assert ranked({"a": 0.5, "b": 0.7, "c": 0.6}, {}) == ("b", "c", "a")
 
 
 def test_a_tie_goes_to_the_higher_probe_then_to_the_name() -> None:
@@ -18,10 +18,9 @@ def test_a_tie_goes_to_the_higher_probe_then_to_the_name() -> None:
     assert ranked(scores, {"b": None, "c": NAN, "a": -3.0}) == ("a", "b", "c")
 
 
-def test_a_nan_score_is_last_and_never_survives() -> None:
+def test_a_nan_score_is_last() -> None:
     scores = {"a": NAN, "b": 0.1, "c": -5.0}
     assert ranked(scores, {"a": 1.0}) == ("b", "c", "a")
-    assert survivors(scores, 3, {}) == ("b", "c")
 
 
 def test_a_missing_probe_counts_as_the_median() -> None:
@@ -33,8 +32,8 @@ def test_without_probes_the_given_order_stands() -> None:
     assert probe_survivors(["z", "a", "m"], 2, {}) == ("z", "a")
 
 
-@given(st.dictionaries(st.text(max_size=3), st.floats(allow_nan=True), min_size=1), st.integers(1, 5), st.randoms())
-def test_the_order_of_the_input_changes_nothing(scores: dict[str, float], n: int, random: object) -> None:
+@given(st.dictionaries(st.text(max_size=3), st.floats(allow_nan=True), min_size=1), st.randoms())
+def test_the_order_of_the_input_changes_nothing(scores: dict[str, float], random: object) -> None:
     names = sorted(scores)
     random.shuffle(names)  # type: ignore[attr-defined]
-    assert survivors({name: scores[name] for name in names}, n, {}) == survivors(scores, n, {})
+    assert ranked({name: scores[name] for name in names}, {}) == ranked(scores, {})

@@ -6,20 +6,29 @@ the process that started them, also when that one is killed.
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
-from selection.errors import SelectionError, TrialError
+from selection.errors import InputError, SelectionError, TrialError
 
 T = TypeVar("T")
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
+
+
+PER_CORE = 4
+
+
+def most_workers() -> int:
+    """How many workers (or threads of one) this machine is asked to carry: four for each core, busy or not."""
+    return PER_CORE * (os.cpu_count() or 1)
 
 
 def _never() -> bool:
@@ -31,9 +40,14 @@ class LocalExecutor(Generic[T, R]):
 
     One worker works in the calling process (unless `spawn`), several in spawned ones: so each has its own random state
     and threads, and a script must guard its main part with `if __name__ == "__main__"`. Leaving the context ends them.
+
+    Raises:
+        InputError: less than one worker, or more than `most_workers`.
     """
 
     def __init__(self, work: Callable[[T], R], workers: int = 1, *, spawn: bool = False) -> None:
+        if not 1 <= workers <= most_workers():
+            raise InputError(f"got {workers} workers; wanted 1 to {most_workers()}, four for each core of this machine")
         self._work = work
         self._spawn = spawn
         self._n_workers = workers
@@ -89,7 +103,8 @@ class _Worker(Generic[T, R]):
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(work, theirs), daemon=True)
-        self.process.start()
+        with _interrupts_blocked():
+            self.process.start()
         theirs.close()
 
     def result(self) -> R | Exception:
@@ -111,6 +126,17 @@ class _Worker(Generic[T, R]):
         self.process.join()
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """What starts meanwhile never sees a Ctrl-C, not even while it imports: the process that started it ends it."""
+    resource_tracker.ensure_running()  # starting it unblocks the signal, so it must run before
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _attempt(work: Callable[[T], R], item: T) -> R | Exception:
     """The result, or the exception; one that nobody raised on purpose is logged with its traceback."""
     try:
@@ -124,7 +150,7 @@ def _attempt(work: Callable[[T], R], item: T) -> R | Exception:
 def _serve(work: Callable[[T], R], pipe: Connection) -> None:
     """A worker's life: takes items until the pipe closes."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, KeyboardInterrupt):
+    with suppress(EOFError):
         while True:
             result = _attempt(work, pipe.recv())
             # an exception of a library may not pickle: only its text must arrive

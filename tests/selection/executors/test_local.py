@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from selection.errors import TrialError
-from selection.executors.local import LocalExecutor
+from selection.errors import InputError, TrialError
+from selection.executors.local import LocalExecutor, most_workers
 
 
 def halved(item: int) -> float:
@@ -57,6 +57,26 @@ def test_workers_outlive_a_batch_and_end_with_the_executor() -> None:
         assert isinstance(pid, int)
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def interrupted(item: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    return item
+
+
+def test_a_ctrl_c_is_for_the_process_that_started_the_workers() -> None:
+    """The terminal sends it to all of them; a worker in the middle of an import would print a traceback."""
+    with LocalExecutor(interrupted, 1, spawn=True) as executor:
+        assert list(executor.run([1, 2])) == [(1, 1), (2, 2)]
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(3)
+
+
+@pytest.mark.parametrize("workers", [0, most_workers() + 1, 100_000])
+def test_more_workers_than_the_machine_can_carry_are_refused(workers: int) -> None:
+    with pytest.raises(InputError, match=f"got {workers} workers; wanted 1 to {most_workers()}"):
+        LocalExecutor(halved, workers)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from selection.datasets import Dataset
+from selection.errors import InputError
 from selection.records import Candidate, Precision, Recipe
 from selection.schedule import Overhead
 
 EPOCHS = 3
+MAX_EPOCHS = 1000
 MIN_STEPS = 40
 # One training step is a forward and a backward pass: three forward passes.
 PASSES = 3.0
@@ -21,8 +23,18 @@ START_SECONDS = 1.5
 def recipe_for(
     dataset: Dataset, *, epochs: float = EPOCHS, precision: Precision = "float32", base: Recipe | None = None
 ) -> Recipe:
-    """`base` with as many steps as `epochs` over the train part take (at least 40), a tenth of them warm-up."""
+    """`base` with as many steps as `epochs` over the train part take (at least 40), a tenth of them warm-up.
+
+    Raises:
+        InputError: epochs that are no number above 0 and up to 1000, or a learning rate that is none from 0 to 1.
+    """
+    if not 0 < epochs <= MAX_EPOCHS:
+        raise InputError(f"got {epochs:g} epochs; wanted more than 0 and at most {MAX_EPOCHS}: most tasks want 1 to 10")
     base = base or Recipe(learning_rate=1e-4, head_learning_rate=1e-2)
+    if not 0 <= base.learning_rate <= 1:
+        raise InputError(
+            f"got a learning rate of {base.learning_rate:g}; wanted one from 0 to 1: 1e-5 to 1e-3 are usual"
+        )
     steps = max(MIN_STEPS, math.ceil(epochs * dataset.train.size / base.batch_size))
     return replace(base, total_steps=steps, warmup_steps=max(1, steps // 10), precision=precision)
 

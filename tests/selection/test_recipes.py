@@ -1,6 +1,7 @@
 import pytest
 
 from selection.datasets import Dataset, Limits, from_rows
+from selection.errors import InputError
 from selection.recipes import OPTIMIZER_SECONDS, START_SECONDS, overhead_for, recipe_for, seconds_per_step
 from selection.records import Candidate, Recipe
 
@@ -21,6 +22,18 @@ def test_a_recipe_runs_its_epochs_and_at_least_forty_steps() -> None:
         3,
         "bfloat16",
     )
+
+
+@pytest.mark.parametrize("epochs", [0, -1, float("nan"), float("inf"), 1e300, 1001])
+def test_epochs_that_no_run_can_have_are_refused(epochs: float) -> None:
+    with pytest.raises(InputError, match="wanted more than 0 and at most 1000"):
+        recipe_for(dataset(40), epochs=epochs)
+
+
+@pytest.mark.parametrize("rate", [-1e-4, 2.0, float("nan"), float("inf")])
+def test_a_learning_rate_that_no_run_can_have_is_refused(rate: float) -> None:
+    with pytest.raises(InputError, match="wanted one from 0 to 1"):
+        recipe_for(dataset(40), base=Recipe(learning_rate=rate))
 
 
 def test_a_step_costs_three_forward_passes_and_the_optimizer() -> None:

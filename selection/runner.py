@@ -102,9 +102,10 @@ def select(
     `n_validation` and `n_test` (rows) go into the outcome, for its standard errors.
 
     Raises:
-        InputError: the folder is in use, or holds a selection of another dataset or plan.
+        InputError: the folder is in use, cannot be one, or holds a selection of another dataset or plan.
         TrialError: every candidate failed (with each one's reason), or the clock ended before any finished a rung.
     """
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     limit = math.inf if deadline_seconds is None else deadline_seconds
     end = time.monotonic() + limit
@@ -117,6 +118,19 @@ def select(
             _next(run, race)
         _discard(run, race)
     return _outcome(journal.header, race, folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Passes a folder that a selection can live in, or that can be made.
+
+    Raises:
+        InputError: a file stands in its place or above it, or it cannot be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"got the folder {folder}, but {there} is a file; wanted a new folder, or one of a selection")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"got the folder {folder}, but {there} cannot be written; wanted one that you may write to")
 
 
 @contextmanager

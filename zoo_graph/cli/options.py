@@ -40,10 +40,27 @@ RateOption = Annotated[float, typer.Option("--learning-rate", min=0.0)]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]
 HeadOnlyOption = Annotated[bool, typer.Option("--head-only", help="Train the head alone; the encoder stays as it is.")]
 MetricOption = Annotated[str, typer.Option("--metric", help="accuracy, macro_f1 or mcc.")]
-SeedOption = Annotated[int, typer.Option("--seed")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each fine-tune.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Fine-tunes at the same time.")]
+MAX_SEED = 2**32 - 1  # the largest that every library behind it takes
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED)]
 
+
+def _bearable(count: int) -> int:
+    """A count of threads or workers that this machine can carry."""
+    from selection.executors.local import most_workers
+
+    if count > most_workers():
+        raise typer.BadParameter(f"got {count}; wanted at most {most_workers()}, four for each core of this machine")
+    return count
+
+
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, callback=_bearable, help="CPU threads of each fine-tune.")
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, callback=_bearable, help="Fine-tunes at the same time.")
+]
+
+MAX_COUNT = 1e18  # what a graph and a file system can hold
 _SUFFIXES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "hours": 3600}
 
@@ -57,7 +74,7 @@ def open_zoo(zoo: str | None, checkpoints: Path | None = None, *, create: bool =
     return Zoo.open(
         zoo or settings.zoo,
         user=settings.user,
-        password=settings.password,
+        password=settings.password.get_secret_value() if settings.password else None,
         create=create,
         checkpoints=checkpoints or settings.checkpoints,
     )
@@ -89,7 +106,10 @@ def number(text: str | None, what: str) -> int | None:
     digits = match.group(1).replace(",", "").replace("_", "") if match else ""
     if match is None or match.group(2) not in _SUFFIXES or digits.count(".") > 1 or digits.strip(".") == "":
         raise InputError(f"got {what} {text!r}; wanted a number such as 100M, 1.5B or 20000")
-    return int(float(digits) * _SUFFIXES[match.group(2)])
+    count = float(digits) * _SUFFIXES[match.group(2)]
+    if count > MAX_COUNT:
+        raise InputError(f"got {what} {text!r}; wanted at most {MAX_COUNT:.0g}")
+    return int(count)
 
 
 def seconds(text: str | None) -> float | None:

@@ -11,7 +11,8 @@
     └── StoreError                the store (the CLI ends with 2)
         ├── StoreUnavailableError no server there, or it went away
         ├── StoreLockedError      another program holds the folder
-        ├── RefreshBusyError      another refresh is at work
+        ├── StoreFailedError      a statement of ours failed, or the folder cannot be written (the CLI ends with 1)
+        ├── RefreshBusyError      another refresh is at work (the CLI ends with 1)
         ├── AuthenticationError   a wrong user or password
         └── QueryLimitError       a query over its time or memory limit (the CLI ends with 1)
 """
@@ -60,6 +61,10 @@ class StoreUnavailableError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another program holds the zoo's folder."""
+
+
+class StoreFailedError(StoreError):
+    """The store did not do what it was asked for: a statement failed, other writers won, or its disk is full."""
 
 
 class RefreshBusyError(StoreError):

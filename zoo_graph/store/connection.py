@@ -20,9 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
-from zoo_graph.errors import InputError, QueryLimitError, StoreError, StoreUnavailableError
+from zoo_graph.errors import (
+    AuthenticationError,
+    InputError,
+    QueryLimitError,
+    StoreError,
+    StoreFailedError,
+    StoreUnavailableError,
+)
 from zoo_graph.store import statements
-from zoo_graph.store.embedded import EmbeddedStore, Engine, prepare
+from zoo_graph.store.embedded import EmbeddedStore, Engine, cannot_write, prepare
 from zoo_graph.store.endpoints import Endpoint, Server, Source
 from zoo_graph.store.rows import Row, Rows
 
@@ -31,6 +38,7 @@ if TYPE_CHECKING:  # the driver takes a quarter of a second to import: not befor
 
 T = TypeVar("T")
 SERVER_URI = re.compile(r"^(bolt|neo4j)(\+s|\+ssc)?://.")
+USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://|(?:bolt|neo4j):/?).*@", re.IGNORECASE)
 ANY_URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 OVERTIME_SECONDS = 1.0  # how much longer than its limit a query may take to be stopped by the store itself
 LEFT_BEHIND = 4  # statements the embedded engine goes on with until its own limit, as it cannot be told to stop
@@ -174,8 +182,17 @@ class Connection:
             return retried(lambda: self._bolt(self._source.endpoint()).transact(work, access))
 
     def _check(self) -> None:
-        with self._translating():
-            self._bolt(self._source.endpoint()).check()
+        endpoint = self._source.endpoint()
+        try:
+            with self._translating():
+                self._bolt(endpoint).check()
+        except AuthenticationError as error:
+            if endpoint.user is None:
+                raise AuthenticationError(
+                    f"{self.uri} wants a user and a password, and no user was given: set ZOO_USER and ZOO_PASSWORD "
+                    "(or ZOO_PASSWORD_FILE), in Python pass user= and password=, and run this again"
+                ) from error
+            raise
 
     @contextlib.contextmanager
     def _translating(self) -> Iterator[None]:
@@ -186,7 +203,12 @@ class Connection:
         try:
             yield
         except (Neo4jError, DriverError) as error:
-            raise translated(error, self.uri) from error
+            failed = translated(error, self.uri)
+            source = self._source
+            if isinstance(source, EmbeddedStore) and isinstance(failed, StoreFailedError | StoreUnavailableError):
+                full = source.writing_fails()
+                failed = cannot_write(self.uri, full) if full else failed
+            raise failed from error
 
     def _bolt(self, endpoint: Endpoint) -> "Bolt":
         """Return the driver of this endpoint's user, a new one where the engine has moved."""
@@ -285,7 +307,12 @@ def open_store(
 def _source(
     where: str | Path, user: str | None, password: str | None, *, create: bool, engine: Engine
 ) -> Server | EmbeddedStore:
-    text = str(where)
+    text = USERINFO.sub(r"\1", str(where))  # from here on: no message may show a password
+    if text != str(where):
+        raise InputError(
+            f"got a user or a password within the address {text!r}; wanted the address alone: set ZOO_USER and "
+            "ZOO_PASSWORD (or ZOO_PASSWORD_FILE), in Python pass user= and password="
+        )
     if _is_server(text):
         return Server(text, user, password)
     if ANY_URI.match(text) or text.startswith(("bolt:", "neo4j:")):

@@ -17,6 +17,7 @@ import secrets
 import select
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,13 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_graph.errors import InputError, StoreError, StoreLockedError, StoreUnavailableError
+from zoo_graph.errors import InputError, StoreError, StoreFailedError, StoreLockedError, StoreUnavailableError
 from zoo_graph.store import locks
 from zoo_graph.store.endpoints import READER_SECONDS, Endpoint
 
 START_SECONDS = 60.0
 WRITER_SECONDS = 300.0
 ATTEMPTS = 3
+SPARE_BYTES = 4 << 20  # what a batch of a write may take; a disk with less is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,17 @@ class EmbeddedStore:
                 f"got no turn to write to {self.folder} within {WRITER_SECONDS:g} s, as other programs kept writing: "
                 "wait for the import or refresh that runs, then run this again"
             ) from None
+
+    def writing_fails(self) -> OSError | None:
+        """Return the system's error where the folder takes no more bytes: the engine fails then without a reason."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root) as file:
+                file.write(bytes(SPARE_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Let go of the engine; it ends some seconds after the last one has."""
@@ -178,9 +191,19 @@ class EmbeddedStore:
                 f"the embedded engine cannot be loaded ({got}); wanted the package arcadedb as pyproject.toml pins it: "
                 "install it, or open a Neo4j server by its URI (bolt://host or neo4j://host)"
             )
+        if full := self.writing_fails():
+            return cannot_write(self.uri, full)
         return StoreUnavailableError(
             f"the engine of {self.folder} did not start: {got}; see {self._root / 'log'}, then run this again"
         )
+
+
+def cannot_write(uri: str, error: OSError) -> StoreFailedError:
+    """Return what to tell where the zoo's folder cannot be written, with the system's reason."""
+    return StoreFailedError(
+        f"the disk of {uri} is full or cannot be written ({error.strerror or error}): free some space or allow writing "
+        "there, then run the same command again; what was written before is kept"
+    )
 
 
 def prepare(folder: Path, *, create: bool) -> Path:

@@ -13,6 +13,7 @@ from zoo_graph.errors import (
     QueryLimitError,
     QueryRefusedError,
     StoreError,
+    StoreFailedError,
     StoreUnavailableError,
     ZooError,
 )
@@ -33,7 +34,8 @@ def _unavailable(uri: str, got: str) -> ZooError:
 
 def _authentication(uri: str, got: str) -> ZooError:
     return AuthenticationError(
-        f"{uri} refused the user or the password (got: {got}): give the server's user and password and run this again"
+        f"{uri} refused the user or the password (got: {got}): set ZOO_USER and ZOO_PASSWORD (or ZOO_PASSWORD_FILE) to "
+        "the server's, in Python pass user= and password=, and run this again"
     )
 
 
@@ -49,7 +51,7 @@ def _refused(uri: str, got: str) -> ZooError:
 
 
 def _failed(uri: str, got: str) -> ZooError:
-    return StoreError(f"a statement failed on {uri}: {got}")
+    return StoreFailedError(f"a statement failed on {uri}: {got}")
 
 
 def _unknown_outcome(uri: str, got: str) -> ZooError:
@@ -67,7 +69,7 @@ def _configuration(uri: str, got: str) -> ZooError:
 
 
 def _conflict(uri: str, got: str) -> ZooError:
-    return StoreError(f"other writers kept changing the same data on {uri} (got: {got}): run this again")
+    return StoreFailedError(f"other writers kept changing the same data on {uri} (got: {got}): run this again")
 
 
 Make = Callable[[str, str], ZooError]

@@ -1,19 +1,28 @@
 """The embedded store's child process: shared, taken over after a crash, gone when unused."""
 
+import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from zoo_graph.errors import InputError, QueryLimitError, StoreError, StoreLockedError, StoreUnavailableError
+from zoo_graph.errors import (
+    InputError,
+    QueryLimitError,
+    StoreError,
+    StoreFailedError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 from zoo_graph.store import Connection, Engine, locks, open_store
 from zoo_graph.store.embedded import EmbeddedStore, prepare
 
@@ -304,6 +313,31 @@ class TestSafety:
                 zoo.query(ENDLESS, {}, seconds=0.01)
         with pytest.raises(QueryLimitError, match="still running out"):
             zoo.query("RETURN 1 AS x", {})
+
+
+@contextlib.contextmanager
+def no_room(n_bytes: int = 100_000) -> Iterator[None]:
+    """Whatever this process writes for the block fails beyond so many bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class TestFullDisk:
+    def test_a_statement_that_fails_on_a_full_disk_says_so(self, fresh_zoo: OpenZoo) -> None:
+        zoo = fresh_zoo()
+        with pytest.raises(StoreFailedError, match="a statement failed"):
+            zoo.read("THIS IS NO CYPHER")
+        with no_room(), pytest.raises(StoreFailedError, match=r"is full or cannot be written \(File too large\).*same"):
+            zoo.read("THIS IS NO CYPHER")
+        assert model_ids(zoo) == []
+
+    def test_an_engine_that_cannot_start_on_a_full_disk_says_so(self, fresh_zoo: OpenZoo) -> None:
+        with no_room(), pytest.raises(StoreFailedError, match="is full or cannot be written"):
+            fresh_zoo()
 
 
 class TestFolders:

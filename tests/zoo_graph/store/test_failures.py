@@ -7,7 +7,7 @@ from zoo_graph.errors import (
     AuthenticationError,
     QueryLimitError,
     QueryRefusedError,
-    StoreError,
+    StoreFailedError,
     StoreUnavailableError,
     ZooError,
 )
@@ -42,8 +42,8 @@ def test_the_tables_name_only_errors_the_driver_has() -> None:
             AuthenticationError,
             AuthenticationError,
         ),
-        (driver.CypherSyntaxError, "Neo.ClientError.Statement.SyntaxError", StoreError, QueryRefusedError),
-        (driver.ClientError, "Neo.ClientError.Statement.AccessMode", StoreError, QueryRefusedError),
+        (driver.CypherSyntaxError, "Neo.ClientError.Statement.SyntaxError", StoreFailedError, QueryRefusedError),
+        (driver.ClientError, "Neo.ClientError.Statement.AccessMode", StoreFailedError, QueryRefusedError),
         (driver.Forbidden, "Neo.ClientError.Security.Forbidden", AuthenticationError, QueryRefusedError),
         (driver.ClientError, "Neo.ClientError.Transaction.TransactionTimedOut", QueryLimitError, QueryLimitError),
         (
@@ -52,8 +52,8 @@ def test_the_tables_name_only_errors_the_driver_has() -> None:
             QueryLimitError,
             QueryLimitError,
         ),
-        (driver.TransientError, "Neo.TransientError.Transaction.DeadlockDetected", StoreError, QueryLimitError),
-        (driver.DatabaseError, "Neo.DatabaseError.General.UnknownError", StoreError, StoreError),
+        (driver.TransientError, "Neo.TransientError.Transaction.DeadlockDetected", StoreFailedError, QueryLimitError),
+        (driver.DatabaseError, "Neo.DatabaseError.General.UnknownError", StoreFailedError, StoreFailedError),
     ],
 )
 def test_a_servers_code_becomes_our_error(

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from neo4j.exceptions import Neo4jError
 
 from zoo_graph.errors import AuthenticationError, InputError, StoreError, StoreUnavailableError
 from zoo_graph.store import open_store
+from zoo_graph.store.bolt import Bolt
 
 if TYPE_CHECKING:
     from conftest import Address
@@ -65,19 +67,50 @@ def test_an_address_of_another_kind_is_an_input_error(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "where",
+    ["bolt://neo4j:pa/ss@127.0.0.1:1", "neo4j+s://me:pa/ss@host", "http://me:pa/ss@host", "bolt:me:pa/ss@host:1"],
+)
+def test_a_password_in_an_address_is_refused_and_shown_to_nobody(where: str) -> None:
+    with pytest.raises(InputError, match="set ZOO_USER and ZOO_PASSWORD") as caught:
+        open_store(where)
+    assert "pa/ss" not in str(caught.value)
+    assert where.rpartition("@")[2] in str(caught.value)
+
+
+def test_a_server_that_wants_a_user_and_got_none_names_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Bolt) -> None:
+        raise Neo4jError._hydrate_neo4j(
+            code="Neo.ClientError.Security.Unauthorized",
+            message="Unsupported authentication token, missing key `scheme`",
+        )
+
+    monkeypatch.setattr(Bolt, "check", refuse)
+    with pytest.raises(AuthenticationError, match="no user was given: set ZOO_USER and ZOO_PASSWORD"):
+        open_store("bolt://127.0.0.1:1")
+    with pytest.raises(AuthenticationError, match="refused the user or the password"):
+        open_store("bolt://127.0.0.1:1", user="neo4j", password="x")
+
+
 def test_routing_options_on_a_direct_address_are_explained() -> None:
     with pytest.raises(StoreError, match="cannot speak to"):
         open_store("bolt://127.0.0.1:1/?policy=x")
 
 
 @pytest.mark.neo4j
-@pytest.mark.parametrize("login", [{"password": "wrong"}, {"user": None, "password": None}, {"user": "eve"}])
+@pytest.mark.parametrize("login", [{"password": "wrong"}, {"user": "eve"}])
 def test_a_wrong_login_is_an_authentication_error(neo4j_address: "Address", login: dict[str, str | None]) -> None:
     address = dataclasses.replace(neo4j_address, **login)
     with pytest.raises(AuthenticationError, match="refused the user or the password") as caught:
         address.open()
     assert neo4j_address.password is not None
     assert neo4j_address.password not in str(caught.value)
+
+
+@pytest.mark.neo4j
+def test_no_login_at_all_is_an_authentication_error(neo4j_address: "Address") -> None:
+    with pytest.raises(AuthenticationError, match="no user was given"):
+        open_store(neo4j_address.where)
 
 
 @pytest.mark.neo4j

@@ -188,6 +188,30 @@ def test_forgetting_gives_back_what_the_other_imports_tell(store: Connection) ->
     assert dataset == {"task": "old", "n": None}
 
 
+def test_a_forget_that_stopped_among_the_nodes_continues(store: Connection, monkeypatch: Any) -> None:
+    from zoo_graph.ingest import forgetting, told
+
+    ingest(store, [Model(f"m{i}", license="mit") for i in range(6)], run("one"))
+    ingest(store, [Model(f"m{i}", license="bsd") for i in range(6)], run("two"))
+    seen: list[str] = []
+
+    def stop(node: dict[str, Any], run_id: str) -> dict[str, Any]:
+        seen.append(node["id"])
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return told.untell(node, run_id)
+
+    monkeypatch.setattr(forgetting, "NODES_AT_ONCE", 2)
+    monkeypatch.setattr(forgetting, "untell", stop)
+    with pytest.raises(KeyboardInterrupt):
+        forget(store, "two")
+    licences = "MATCH (m:Model) RETURN m.license AS license, count(m) AS n ORDER BY license"
+    assert store.read(licences) == [{"license": "bsd", "n": 4}, {"license": "mit", "n": 2}]
+    forget(store, "two")
+    assert store.read(licences) == [{"license": "mit", "n": 6}]
+    assert counted(store) == {"Model": 6, "Run": 1}
+
+
 def test_forgetting_the_earlier_import_keeps_the_later_word(store: Connection) -> None:
     ingest(store, [Model("a", license="mit", family="vit")], run("one"))
     ingest(store, [Model("a", license="bsd")], run("two"))

@@ -305,7 +305,8 @@ def _verified(regret: Regret) -> str:
     )
     explained = (
         "Brute force trains every model of the zoo to the end and takes the best validation score; the best there was "
-        "is known only by looking at every test score. Regret is what the race lost against them, in points of test score."
+        "is known only by looking at every test score. Regret is what the race lost against them, in points of test "
+        "score."
     )
     return f'<h2>Against brute force</h2>\n<p class="quiet">{explained}</p>\n{_table(head, body)}'
 

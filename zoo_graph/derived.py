@@ -1,12 +1,12 @@
 """Brings derived edges and communities up to date by difference, in small transactions.
 
 Knows which statement belongs to which edge; knows nothing of how the edges were found. An edge that is wanted
-as it stands is not touched and keeps its run. An edge that changes is replaced within one transaction, so a
-reader may meet edges of two runs, never half of one and never none.
+as it stands is not touched and keeps its run. An edge that changes is changed where it is, so a reader may meet
+edges of two runs, never half of one and never none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -27,13 +27,17 @@ Wanted = Mapping[str, Targets]  # source id -> target id -> property values in t
 
 @dataclass(frozen=True, slots=True)
 class EdgeKind:
-    """One kind of derived edge and its statements; every one of them speaks of (source id, target id, values...)."""
+    """One kind of derived edge and its statements; every one of them speaks of (source id, target id, values...).
+
+    `change` is None for edges without values of their own.
+    """
 
     name: str
     counts: str
     read: str
     delete: str
     create: str
+    change: str | None = None
 
 
 SCORED = EdgeKind(
@@ -42,6 +46,7 @@ SCORED = EdgeKind(
     queries.DERIVED_SCORED_READ,
     queries.DERIVED_SCORED_DELETE,
     queries.DERIVED_SCORED_CREATE,
+    queries.DERIVED_SCORED_CHANGE,
 )
 PERFORMS_LIKE = EdgeKind(
     "PERFORMS_LIKE",
@@ -49,6 +54,7 @@ PERFORMS_LIKE = EdgeKind(
     queries.DERIVED_LIKE_READ,
     queries.DERIVED_LIKE_DELETE,
     queries.DERIVED_LIKE_CREATE,
+    queries.DERIVED_LIKE_CHANGE,
 )
 SIMILAR_TO = EdgeKind(
     "SIMILAR_TO",
@@ -56,6 +62,7 @@ SIMILAR_TO = EdgeKind(
     queries.DERIVED_PROFILE_READ,
     queries.DERIVED_PROFILE_DELETE,
     queries.DERIVED_PROFILE_CREATE,
+    queries.DERIVED_PROFILE_CHANGE,
 )
 IN = EdgeKind(
     "IN",
@@ -87,15 +94,17 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """What one source's edges lack: rows to write (source, target, values...), targets to delete and not replace."""
+    """What one source's edges lack: rows to create (source, target, values...), new values by target, and targets to
+    delete."""
 
     source: str
     writes: list[list[Value]]
     stale: list[str]
+    changes: dict[str, list[Value]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
-        return len(self.writes) + len(self.stale)
+        return len(self.writes) + len(self.stale) + len(self.changes)
 
 
 def n_edges(connection: Connection, kind: EdgeKind) -> int:
@@ -112,14 +121,22 @@ def update_edges(lease: Lease, kind: EdgeKind, wanted: Wanted, run: str) -> Chan
     done = Changes(wanted=sum(map(len, wanted.values())))
     for batch in _batches(_differences(lease.connection, kind, wanted)):
         lease.write(partial(_apply, kind, batch, run))
-        done += Changes(0, sum(len(item.writes) for item in batch), sum(len(item.stale) for item in batch))
+        written = sum(len(item.writes) + len(item.changes) for item in batch)
+        done += Changes(0, written, sum(len(item.stale) for item in batch))
     return done
 
 
 def _apply(kind: EdgeKind, batch: list[_Difference], run: str, transaction: Transaction) -> None:
     """Deletes before it creates, also what should not be there yet: a commit whose answer was lost is run twice."""
     gone = [{"source": item.source, "targets": item.stale + [str(row[1]) for row in item.writes]} for item in batch]
-    transaction.run(kind.delete, rows=gone)
+    gone = [row for row in gone if row["targets"]]
+    if gone:
+        transaction.run(kind.delete, rows=gone)
+    changes = [
+        {"source": item.source, "targets": list(item.changes), "values": item.changes} for item in batch if item.changes
+    ]
+    if changes and kind.change is not None:
+        transaction.run(kind.change, rows=changes, run=run)
     writes = [row for item in batch for row in item.writes]
     if writes:
         transaction.run(kind.create, rows=writes, run=run)
@@ -151,12 +168,14 @@ def _pages(sources: list[str], present: Mapping[str, int], wanted: Wanted) -> It
 def _difference(source: str, found: list[tuple[str, list[Value]]], wanted: Targets) -> _Difference:
     present = {target: tuple(values) for target, values in found}
     doubled = len(present) < len(found)  # two edges to one target: neither is kept
-    writes: list[list[Value]] = [
-        [source, target, *values]
-        for target, values in wanted.items()
-        if doubled or target not in present or present[target] != values
-    ]
-    return _Difference(source, writes, [target for target in present if target not in wanted])
+    new = [target for target in wanted if doubled or target not in present]
+    changes = {target: list(values) for target, values in wanted.items() if present.get(target, values) != values}
+    return _Difference(
+        source,
+        [[source, target, *wanted[target]] for target in new],
+        [target for target in present if target not in wanted],
+        {} if doubled else changes,
+    )
 
 
 def _split(difference: _Difference) -> Iterator[_Difference]:
@@ -169,6 +188,11 @@ def _split(difference: _Difference) -> Iterator[_Difference]:
         yield _Difference(source, writes[start : start + BATCH_ROWS], [])
     for start in range(0, len(stale), BATCH_ROWS):
         yield _Difference(source, [], stale[start : start + BATCH_ROWS])
+    targets = list(difference.changes)
+    for start in range(0, len(targets), BATCH_ROWS):
+        yield _Difference(
+            source, [], [], {name: difference.changes[name] for name in targets[start : start + BATCH_ROWS]}
+        )
 
 
 def _batches(differences: Iterable[_Difference]) -> Iterator[list[_Difference]]:

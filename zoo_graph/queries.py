@@ -91,6 +91,11 @@ DERIVED_SCORED_CREATE = (
     "UNWIND $rows AS row MATCH (a:Model {id: row[0]}) MATCH (b:Dataset {id: row[1]}) "
     "CREATE (a)-[:SCORED {score: row[2], metric: row[3], n: row[4], spread: row[5], run: $run}]->(b)"
 )
+# An edge that stays is changed where it is: a reader beside the refresh never meets the pair without one.
+DERIVED_SCORED_CHANGE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:SCORED]->(b:Dataset) WHERE b.id IN row.targets "
+    "WITH r, row.values[b.id] AS v SET r.score = v[0], r.metric = v[1], r.n = v[2], r.spread = v[3], r.run = $run"
+)
 DERIVED_LIKE_COUNTS = (
     "MATCH (a:Model)-[r:PERFORMS_LIKE]->(:Model) WITH a.id AS id, count(r) AS n "
     "RETURN collect(id) AS ids, collect(n) AS n"
@@ -106,6 +111,10 @@ DERIVED_LIKE_DELETE = (
 DERIVED_LIKE_CREATE = (
     "UNWIND $rows AS row MATCH (a:Model {id: row[0]}) MATCH (b:Model {id: row[1]}) "
     "CREATE (a)-[:PERFORMS_LIKE {score: row[2], overlap: row[3], run: $run}]->(b)"
+)
+DERIVED_LIKE_CHANGE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:PERFORMS_LIKE]->(b:Model) WHERE b.id IN row.targets "
+    "WITH r, row.values[b.id] AS v SET r.score = v[0], r.overlap = v[1], r.run = $run"
 )
 # SIMILAR_TO also comes from probe embeddings (another basis): only performance profiles are read and deleted here.
 DERIVED_PROFILE_COUNTS = (
@@ -123,6 +132,10 @@ DERIVED_PROFILE_DELETE = (
 DERIVED_PROFILE_CREATE = (
     "UNWIND $rows AS row MATCH (a:Dataset {id: row[0]}) MATCH (b:Dataset {id: row[1]}) "
     "CREATE (a)-[:SIMILAR_TO {score: row[2], overlap: row[3], basis: 'performance profile', run: $run}]->(b)"
+)
+DERIVED_PROFILE_CHANGE = (
+    "UNWIND $rows AS row MATCH (:Dataset {id: row.source})-[r:SIMILAR_TO {basis: 'performance profile'}]->(b:Dataset) "
+    "WHERE b.id IN row.targets WITH r, row.values[b.id] AS v SET r.score = v[0], r.overlap = v[1], r.run = $run"
 )
 DERIVED_IN_COUNTS = (
     "MATCH (a:Model)-[r:IN]->(:Community) WITH a.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"

@@ -229,8 +229,9 @@ def test_importing_the_earlier_again_changes_nothing(store: Connection) -> None:
     assert (store.read(PROPERTIES), store.version()) == (before, version)
 
 
-def test_a_run_that_tells_in_several_batches_is_forgotten_whole(store: Connection, monkeypatch: Any) -> None:
-    monkeypatch.setattr(session, "BATCH_RECORDS", 1)
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_run_that_tells_several_times_is_forgotten_whole(store: Connection, monkeypatch: Any, size: int) -> None:
+    monkeypatch.setattr(session, "BATCH_RECORDS", size)
     ingest(store, [result("a", "d")], run("zero"))
     before = store.read(PROPERTIES)
     ingest(store, [Model("a", license="mit"), Model("a", family="vit"), Model("A", license="bsd")], run("one"))
@@ -253,6 +254,8 @@ def test_a_dry_run_needs_no_store(store: Connection, tmp_path: Path, monkeypatch
     path.write_text("\n".join(["model,dataset,accuracy,n_parameters", *rows]) + "\n")
     dry = import_file(None, path, dry_run=True)
     assert dry.counts == import_file(store, path).counts
+    records = [Model(f"m{i}") for i in range(7)] + [result(f"m{i}", "d0") for i in range(7)]
+    assert session.preview(None, records, run()).results == Tally(7)
     with pytest.raises(InputError, match="no connection"):
         import_file(None, path)
 

@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import json
 import logging
+import pickle
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,11 @@ FloatArray = npt.NDArray[np.float32]
 HEADS = {"text": "ForSequenceClassification", "image": "ForImageClassification"}
 # What families call their head where they do not name their encoder.
 HEAD_MODULES = frozenset({"classifier", "score", "head", "fc", "classification_head"})
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin"})
+# A configuration is believed up to here: building what it asks for takes time and memory before any weight is read.
+MAX_LAYERS = 1000
+LAYER_COUNTS = re.compile(r".*(layers?|depths?|blocks)")
+FREE_PARAMETERS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,15 +246,20 @@ def load_model(folder: Path, auto_class: str, *, fresh_head: bool = True, **opti
     Code that a checkpoint brings along never runs. Only torch's state for random numbers decides a fresh head, and
     it is put back.
 
+    With `ignore_mismatched_sizes` a fresh head may replace one of another shape.
+
     Raises:
-        CheckpointError: weights are damaged or absent, or any (but a fresh head's) is missing or of another shape.
+        CheckpointError: weights are damaged or absent, any (but a fresh head's) is missing or of another shape, or
+            config.json asks for far more of them than there are.
     """
     import torch
     import transformers
 
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise CheckpointError(f"{folder} holds no weights: wanted *.safetensors or pytorch_model.bin")
+    may_differ = options.pop("ignore_mismatched_sizes", False)
     try:
+        _check_size(folder, auto_class)
         with quiet(), torch.random.fork_rng(devices=[]):
             model, info = getattr(transformers, auto_class).from_pretrained(
                 str(folder),
@@ -256,19 +268,67 @@ def load_model(folder: Path, auto_class: str, *, fresh_head: bool = True, **opti
                 trust_remote_code=False,
                 local_files_only=True,
                 weights_only=True,
+                ignore_mismatched_sizes=True,  # told below, by name
                 **options,
             )
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{folder} does not load as a checkpoint: its torch file is damaged, or holds pickled objects beside the "
+            "weights, and unpickling those could run any code: ask its author for safetensors, or leave it out"
+        ) from error
     except Exception as error:  # transformers and safetensors raise whatever their loaders raise
         raise CheckpointError(f"{folder} does not load as a checkpoint: {_first_line(error)}") from error
-    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
-    lacking = [key for key in [*info["missing_keys"], *mismatched] if not fresh_head or _is_encoder_weight(model, key)]
+    differing = [one for one in info["mismatched_keys"] if not may_differ or _is_encoder_weight(model, one[0])]
+    if differing:
+        key, got, wanted = min(differing)
+        raise CheckpointError(
+            f"{folder} holds {len(differing)} weights of another shape than config.json says, the first is {key}: got "
+            f"{tuple(got)}, wanted {tuple(wanted)}"
+        )
+    lacking = [key for key in info["missing_keys"] if not fresh_head or _is_encoder_weight(model, key)]
     if lacking:
         part = "its encoder" if fresh_head else auto_class
-        raise CheckpointError(
-            f"{folder} lacks {len(lacking)} weights of {part} (missing or of another shape than config.json "
-            f"says), the first is {min(lacking)}"
-        )
+        raise CheckpointError(f"{folder} lacks {len(lacking)} weights of {part}, the first is {min(lacking)}")
     return model
+
+
+def _check_size(folder: Path, auto_class: str) -> None:
+    """Refuses a configuration that asks for far more than the weights' files can hold, before memory is spent on it.
+
+    A model without storage is built for that; even this takes long with many layers, so those are counted first.
+
+    Raises:
+        CheckpointError: more than `MAX_LAYERS` layers, or more than two parameters for each byte.
+    """
+    import torch
+    import transformers
+
+    layers = _most_layers(read_config(folder))
+    if layers > MAX_LAYERS:
+        raise CheckpointError(f"{folder}/config.json asks for {layers:,} layers; wanted at most {MAX_LAYERS:,}")
+    config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    with quiet(), torch.random.fork_rng(devices=[]), torch.device("meta"):
+        empty = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
+    n_parameters = sum(p.numel() for p in empty.parameters())
+    n_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
+    if n_parameters > 2 * n_bytes + FREE_PARAMETERS:
+        raise CheckpointError(
+            f"{folder}/config.json asks for {n_parameters:,} parameters and its weights are {n_bytes:,} bytes: the "
+            "configuration is another model's, or the weights are not whole"
+        )
+
+
+def _most_layers(config: Any) -> int:
+    """The largest count of layers that a configuration names, at any depth; a list of counts is summed."""
+    most = 0
+    for key, value in config.items() if isinstance(config, dict) else ():
+        counts = value if isinstance(value, list) else [value]
+        if LAYER_COUNTS.fullmatch(key):
+            most = max(most, sum(count for count in counts if isinstance(count, int)))
+        most = max(most, _most_layers(value))
+    return most
 
 
 def encoder_of(model: Any) -> Any:
@@ -303,7 +363,7 @@ def folder_digest(folder: Path) -> str:
     """A digest of the configuration, preprocessing and weights files (16 hex digits)."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in {".json", ".txt", ".safetensors", ".bin", ".model"}:
+        if path.is_file() and (path.suffix in WEIGHT_SUFFIXES or hub.SIDE_FILES.fullmatch(path.name)):
             digest.update(path.name.encode())
             with path.open("rb") as stream:
                 while chunk := stream.read(1 << 22):

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,14 @@ from safetensors.torch import load_file, save_file
 from tiny import N_WORDS, made, save, tokenizer
 
 from selection import backbones
-from selection.backbones import CallableBackbone, checkpoint_folder, load_model, load_preprocessor, open_backbone
+from selection.backbones import (
+    CallableBackbone,
+    checkpoint_folder,
+    folder_digest,
+    load_model,
+    load_preprocessor,
+    open_backbone,
+)
 from selection.errors import CheckpointError, DatasetError
 from selection.features import extract
 
@@ -277,3 +285,58 @@ def test_a_hub_id_needs_the_hub_and_a_folder_does_not(bert: Path, monkeypatch: p
     assert checkpoint_folder(bert) == bert
     assert checkpoint_folder("org/name@main", max_bytes=7) == bert
     assert asked == [("org/name@main", 7)]
+
+
+def with_config(bert: Path, folder: Path, **values: Any) -> Path:
+    """A copy of the checkpoint whose configuration says something else."""
+    shutil.copytree(bert, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **values}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"num_hidden_layers": 10**9}, "asks for 1,000,000,000 layers; wanted at most 1,000"),
+        ({"text_config": {"n_layer": 2000}}, "asks for 2,000 layers"),
+        ({"depths": [600, 500]}, "asks for 1,100 layers"),
+        ({"hidden_size": 20_000}, r"asks for [\d,]{13,} parameters and its weights are [\d,]+ bytes"),
+        ({"vocab_size": 10**7}, r"asks for [\d,]{11,} parameters and its weights are [\d,]+ bytes"),
+    ],
+)
+def test_a_configuration_far_beyond_its_weights_costs_no_time_or_memory(
+    bert: Path, tmp_path: Path, values: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(CheckpointError, match=told):
+        load_model(with_config(bert, tmp_path / "lie", **values), "AutoModel")
+
+
+def test_weights_of_another_shape_are_named_with_both_shapes(bert: Path, bert_with_head: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"LayerNorm\.bias: got \(32,\), wanted \(64,\)"):
+        load_model(with_config(bert, tmp_path / "wide", hidden_size=64), "AutoModel")
+    names = {f"L{i}": i for i in range(3)}
+    three = with_config(bert_with_head, tmp_path / "three", label2id=names, id2label={i: n for n, i in names.items()})
+    auto_class = "AutoModelForSequenceClassification"
+    with pytest.raises(CheckpointError, match=r"2 weights of another shape .* classifier\.bias: got \(5,\), wanted"):
+        load_model(three, auto_class)
+    assert load_model(three, auto_class, ignore_mismatched_sizes=True).num_labels == 3
+
+
+def test_a_pickled_checkpoint_is_refused_without_advice_to_unpickle_it(bert: Path, tmp_path: Path) -> None:
+    folder = with_config(bert, tmp_path / "pickled")
+    (folder / "model.safetensors").unlink()
+    torch.save({"weights": Path("object")}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pickled objects .* ask its author for safetensors") as caught:
+        load_model(folder, "AutoModel")
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.codes", "bpe.codes", "vocab", "tokenizer", "spiece.model"])
+def test_every_file_a_tokenizer_is_made_of_counts_in_the_digest(tmp_path: Path, name: str) -> None:
+    (tmp_path / "README.md").write_text("a")
+    before = folder_digest(tmp_path)
+    (tmp_path / name).write_text("b")
+    after = folder_digest(tmp_path)
+    (tmp_path / name).write_text("c")
+    assert len({before, after, folder_digest(tmp_path)}) == 3

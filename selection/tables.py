@@ -4,8 +4,9 @@ Knows CSV, Parquet, image folders and the `datasets` library. Does not know spli
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ PART_NAMES: dict[str, Part] = {
 FILE_SUFFIXES = (".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t", "|")
 MAX_FIELD_CHARACTERS = 1 << 27
+# Read as a last line: where it is no row of its own, a quote is still open.
+END = "\x1eend of file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +105,39 @@ def _csv_columns(path: Path) -> dict[str, list[Any]]:
     limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            header = stream.readline()
+            first = stream.readline()
             stream.seek(0)
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
-            reader = csv.DictReader(stream, delimiter=delimiter)
-            names = list(reader.fieldnames or ())
-            rows = [_whole_row(row, path, reader.line_num) for row in reader]
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
+            rows = list(_csv_rows(chain(stream, [END]), delimiter, path.name))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path.name} is no UTF-8 CSV file ({error}); save it as UTF-8 with a header row") from error
     finally:
         csv.field_size_limit(limit)
-    return {name: [row[name] for row in rows] for name in names}
+    header, body = (rows[0], rows[1:]) if rows else ([], [])
+    return {name: [row[i] if i < len(row) else None for row in body] for i, name in enumerate(header)}
 
 
-def _whole_row(row: dict[Any, Any], path: Path, line: int) -> dict[Any, Any]:
-    if None in row:
-        n_cells, n_columns = len(row) - 1 + len(row[None]), len(row) - 1
-        raise DatasetError(
-            f"{path.name}, line {line}: got {n_cells} cells, wanted {n_columns} as in the header; put quotes around "
-            "texts that hold the delimiter"
-        )
-    return row
+def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterator[list[str]]:
+    """The rows that hold anything, the header first, without `END` after them; none is longer than the header."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    n_columns, begins = 0, 1
+    for cells in reader:
+        if cells == [END]:
+            return
+        if cells and cells[-1].endswith(END):
+            raise DatasetError(
+                f"{name}, line {begins}: a quote is opened in the row that begins here and never closed, so that the "
+                "rest of the file is one text: close it, or write a quote inside a text twice"
+            )
+        n_columns = n_columns or len(cells)
+        if len(cells) > n_columns:
+            raise DatasetError(
+                f"{name}, line {begins}: got {len(cells)} cells, wanted {n_columns} as in the header; put quotes "
+                "around texts that hold the delimiter"
+            )
+        begins = reader.line_num + 1
+        if cells:
+            yield cells
 
 
 def _read_parquet(path: Path, text: str | None, label: str | None) -> Table:

@@ -321,3 +321,23 @@ def test_the_labels_digest_tells_sources_apart_whatever_the_limits_and_the_name(
         from_rows("a", "image", [np.zeros((4, 4, 3), np.uint8)] * 20, LABELS),
     ]
     assert len({whole.labels_digest, *(other.labels_digest for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('text,label\n"never closed,yes\nmore,no\n', 2),
+        ('text,label\n"closed,\nlater",yes\na,no\nb,"no\n', 5),
+        ('"text,label\na,yes\nb,no', 1),
+    ],
+)
+def test_a_quote_that_is_never_closed_is_told_with_its_line(tmp_path: Path, content: str, line: int) -> None:
+    with pytest.raises(DatasetError, match=rf"a\.csv, line {line}: a quote is opened .* never closed"):
+        open_dataset(written(tmp_path / "a.csv", content))
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_quoted_last_cell_is_whole_however_the_file_ends(tmp_path: Path, end: str) -> None:
+    rows = "".join(f'text {i},"{label}"\n' for i, label in enumerate(LABELS))
+    dataset = open_dataset(written(tmp_path / "a.csv", f"text,label\n{rows.rstrip()}{end}"))
+    assert (len(dataset.rows), dataset.classes) == (20, ("no", "yes"))

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from selection.proxies.inputs import Ints
-from selection.proxies.moments import Matrix, Moments
+from selection.proxies.moments import Matrix, Moments, rank_cut
 from selection.proxies.sampling import stratified_folds
 
 FOLDS = 5
@@ -40,7 +40,7 @@ def _primal_predictions(moments: Moments, held: np.ndarray[tuple[int], np.dtype[
     moment = moments.centered_class_sums.T - rows.T @ targets - np.outer(mean, class_counts)
     scale = float(np.trace(scatter)) / moments.n_dims
     for penalty in PENALTIES:
-        weights = _solved(scatter, penalty * scale, moment)
+        weights = _solved(scatter, penalty * scale, moment, _cut(moments))
         yield (rows - mean) @ weights + class_counts / n_train
 
 
@@ -54,12 +54,18 @@ def _dual_predictions(moments: Moments, held: np.ndarray[tuple[int], np.dtype[np
     prior = targets.mean(axis=0)
     scale = float(np.trace(kernel[train])) / moments.n_dims
     for penalty in PENALTIES:
-        yield kernel[held] @ _solved(kernel[train], penalty * scale, targets - prior) + prior
+        yield kernel[held] @ _solved(kernel[train], penalty * scale, targets - prior, _cut(moments)) + prior
 
 
-def _solved(gram: Matrix, penalty: float, targets: Matrix) -> Matrix:
-    """(gram + penalty I)^-1 targets; zeros where there is nothing to learn from (a zero gram)."""
-    if penalty <= 0.0:
+def _cut(moments: Moments) -> float:
+    """What a gram's entries may be wrong by: training rows that differ by less are equal."""
+    total = np.array([moments.squared_norms.sum()])
+    return max(rank_cut(total, moments.n_rows, moments.n_dims), float(np.finfo(np.float64).tiny))
+
+
+def _solved(gram: Matrix, penalty: float, targets: Matrix, cut: float) -> Matrix:
+    """(gram + penalty I)^-1 targets; zeros where there is nothing to learn from (a penalty within rounding)."""
+    if penalty <= cut:
         return np.zeros_like(targets)
     shifted = gram.copy()
     np.fill_diagonal(shifted, shifted.diagonal() + penalty)

@@ -53,3 +53,15 @@ def test_identical_rows_score_the_largest_class():
 
 def test_two_rows_are_enough_to_be_wrong_about_both():
     assert ridge_probe(Moments([[0.0], [1.0]], [0, 1])) == 0.0
+
+
+@pytest.mark.parametrize("n_dims", [5, 100])
+@pytest.mark.parametrize("low", [0.1, 1e-160])
+def test_training_rows_that_differ_by_rounding_only_teach_the_prior(n_dims, low):
+    generator = np.random.default_rng(0)
+    features = np.concatenate([np.full((59, n_dims), low), np.full((1, n_dims), 3 * low)])
+    labels = np.array([0] * 45 + [1] * 15)
+    assert ridge_probe(Moments(features, labels)) == 0.75
+    features[:59] += low * 1e-9 * generator.standard_normal((59, n_dims))
+    features[59] = 1e9
+    assert ridge_probe(Moments(features, labels)) <= 0.75

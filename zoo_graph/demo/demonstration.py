@@ -15,7 +15,7 @@ from selection.datasets import Dataset, open_dataset
 from selection.records import Candidate, Outcome, Plan, Recall
 from zoo_graph.demo import protocol, seed
 from zoo_graph.demo.candidates import Checkpoints, candidates
-from zoo_graph.demo.packages import cache_folder
+from zoo_graph.demo.packages import PACKAGES, cache_folder
 from zoo_graph.demo.tasks import tasks
 from zoo_graph.errors import PackageError
 from zoo_graph.zoo import Zoo
@@ -189,7 +189,7 @@ def _say_lines(lines: Sequence[str], say: Say) -> None:
 
 def _told(names: Sequence[str], say: Say) -> Any:
     for name in names:
-        say(f"  fetching {name}")
+        say(f"  fetching {name} ({PACKAGES[name].n_bytes / 1e6:.0f} MB)")
         yield name
 
 

@@ -50,6 +50,7 @@ def everything_in(store: Connection) -> list[Any]:
     edges = store.read("MATCH (a)-[r]->(b) RETURN collect([a.id, type(r), b.id, properties(r)]) AS rows")[0]["rows"]
     for row in nodes:
         row.pop("runs")
+        row.pop("told", None)  # as runs: whose word it is
     for row in edges:
         row[3].pop("runs", None)
     return sorted((*nodes, *edges), key=repr)

@@ -230,7 +230,7 @@ def _parsed(value: str) -> float:
     except ValueError as error:
         rule = "is a number"
         if _COMMA.fullmatch(value.strip()):
-            rule = "is a number with a decimal point and no other sign (write 0.5 for 0,5 and 1000 for 1,000)"
+            rule = "is a number with a decimal point, no comma (write 0.5 for 0,5)"
         raise CellError(value, rule) from error
 
 

@@ -102,10 +102,12 @@ def refresh(
     Raises:
         RefreshBusyError: another refresh is at work.
         UnknownNameError: a dataset to exclude that the zoo does not hold.
-        InputError: an unknown job.
+        InputError: an unknown job, or a seed that is no whole number of 32 bits.
         StoreError: the store failed; what was written stays, and the next refresh continues.
     """
     wanted = _jobs(only)
+    if not 0 <= seed < 2**32:
+        raise InputError(f"got the seed {seed}; wanted a whole number from 0 to {2**32 - 1}")
     started = time.monotonic()
     snapshot = take(connection, cache)
     inputs = _Inputs(snapshot, seed, tuple(sorted(exclude_datasets)))

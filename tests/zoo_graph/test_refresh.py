@@ -182,6 +182,12 @@ def test_progress_is_shown_job_by_job(store: Connection, fill, two_families, tmp
 # -- exclusive
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_is_no_whole_number_of_32_bits_is_refused(store: Connection, tmp_path: Path, seed: int) -> None:
+    with pytest.raises(InputError, match=f"got the seed {seed}; wanted a whole number from 0 to"):
+        refresh(store, tmp_path, seed=seed)
+
+
 def test_a_second_refresh_at_the_same_time_is_told_so(store: Connection, fill, two_families, tmp_path: Path) -> None:
     fill(store, two_families)
     with Lease.take(store), pytest.raises(RefreshBusyError, match=f"process {os.getpid()}"):

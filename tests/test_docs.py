@@ -37,7 +37,7 @@ def test_every_command_and_option_of_the_readme_exists(words: list[str]) -> None
 
 
 def test_every_command_is_in_the_readme() -> None:
-    from zoo_graph.cli import app
+    from zoo_graph.cli.commands import app
 
     missing = [command.name for command in app.registered_commands if f"zoo {command.name}" not in README]
     assert not missing

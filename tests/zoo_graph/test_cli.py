@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from tiny import broken, config_only, sentiment_csv, tiny_bert
 
 from zoo_graph import cli
+from zoo_graph.lease import Lease
+from zoo_graph.store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -247,6 +250,17 @@ UNUSABLE = [
     (("select", "unlabelled.csv", "--candidates", "acme/a"), "label"),
     (("select", "films.csv", "--candidates", "empty"), "weights"),
     (("select", "films.csv", "--candidates", "acme/a"), "source"),
+    (("select", "films.csv", "--candidates", "acme/a", "--folder", "films.csv"), "films.csv is a file"),
+    (("select", "films.csv", "--candidates", "acme/a", "--seed", "-1"), "--seed"),
+    (("select", "films.csv", "--candidates", "acme/a", "--threads", "100000"), "got 100000; wanted at most"),
+    (("select", "films.csv", "--candidates", "acme/a", "--workers", "100000"), "got 100000; wanted at most"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--epochs", "inf"), "at most 1000"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--epochs", "1e300"), "at most 1000"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--learning-rate", "inf"), "from 0 to 1"),
+    (("recommend", "x", "--max-parameters", "9" * 400), "at most 1e+18"),
+    (("refresh", "--seed", "-1"), "--seed"),
+    (("refresh", "--seed", "1" * 30), "--seed"),
+    (("status", "--zoo", "bolt://neo4j:secret@127.0.0.1:1"), "ZOO_USER"),
     (("--zoo",), "--zoo"),
 ]
 
@@ -265,6 +279,7 @@ def test_unusable_input_ends_with_two_and_a_sentence(
     code, _, err = filled(*arguments)
     assert code == 2, err
     assert told in err
+    assert "secret" not in err
 
 
 def test_a_query_over_its_time_ends_with_one(filled: Run) -> None:
@@ -398,3 +413,68 @@ def test_lines_that_are_no_picks_are_refused(zoo: Run, tmp_path: Path, content: 
     code, _, err = zoo("plan", data, "--candidates", "picks.jsonl")
     assert code == 2
     assert told in err
+
+
+class Interrupting:
+    """Finds the module of subcommands, and is stopped there."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "zoo_graph.cli.commands":
+            raise KeyboardInterrupt
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+STOPPED = (130, "", "zoo: stopped; the same command goes on from here\n")
+
+
+def test_a_ctrl_c_during_the_imports_ends_with_one_line(zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "zoo_graph.cli.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert zoo("status") == STOPPED
+
+
+@pytest.mark.parametrize("place", ["zoo_graph.cli.graph.open_zoo", "typer.core.TyperGroup.make_context"])
+def test_a_ctrl_c_ends_with_one_line(zoo: Run, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(place, interrupt)
+    assert zoo("status") == STOPPED
+
+
+def test_the_command_line_imports_little_before_a_ctrl_c_is_understood() -> None:
+    code = "import zoo_graph.cli, sys; print([m for m in ('typer', 'logging', 'pydantic') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure(filled: Run) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = "import sys; sys.argv = ['zoo', 'status']; from zoo_graph.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", command], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_second_refresh_at_once_ends_with_one(filled: Run, tmp_path: Path) -> None:
+    with open_store(tmp_path / "zoo.db") as store, Lease.take(store):
+        code, _, err = filled("refresh")
+    assert code == 1
+    assert "another refresh is running" in err
+
+
+def test_a_statement_that_fails_ends_with_one(filled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_graph.queries.STATUS_RUNS", "THIS IS NO CYPHER")
+    code, _, err = filled("status")
+    assert code == 1
+    assert "a statement failed" in err
+
+
+def test_a_password_file_that_is_not_there_is_told_by_its_variable(
+    zoo: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZOO_PASSWORD_FILE", str(tmp_path / "nofile"))
+    code, _, err = zoo("status")
+    assert code == 2
+    assert "ZOO_PASSWORD_FILE" in err

@@ -100,7 +100,10 @@ def select(
     from selection import report
     from selection.journal import recorded_plan
     from selection.records import Failure
+    from selection.runner import check_folder
 
+    if folder is not None:
+        check_folder(folder)
     data = load_dataset(dataset, name, text, label, max_train, max_test)
     recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
     with open_zoo(zoo, checkpoints, create=True) as opened:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FAILED, UNUSABLE = 1, 2
+FAILED, UNUSABLE, STOPPED = 1, 2, 130
 
 
 def say(text: str) -> None:
@@ -31,27 +32,34 @@ def show(lines: Iterable[str]) -> None:
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Ends the process with a sentence and its exit code when an expected error comes through."""
-    from selection.errors import SelectionError, TrialError
-    from zoo_graph.errors import PackageError, QueryLimitError, ZooError
-
     try:
         yield
-    except (TrialError, QueryLimitError, PackageError) as error:
-        say(f"zoo: {error}")
-        sys.exit(FAILED)
-    except (SelectionError, ZooError) as error:
-        say(f"zoo: {error}")
-        sys.exit(UNUSABLE)
     except KeyboardInterrupt:
         say("zoo: stopped; the same command goes on from here")
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:
-        # The reader of our output has gone (`zoo query ... | head`): nothing left to say.
-        sys.stderr.close()
+        # The reader of our output has gone (`zoo query ... | head`): nothing left to say, nor to flush at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         say(f"zoo: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         sys.exit(FAILED)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        say(f"zoo: {error}")
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """How to end after an error raised on purpose: by whether the work failed or the input is at fault; else None."""
+    from selection.errors import SelectionError, TrialError
+    from zoo_graph.errors import PackageError, QueryLimitError, RefreshBusyError, StoreFailedError, ZooError
+
+    if isinstance(error, TrialError | PackageError | QueryLimitError | RefreshBusyError | StoreFailedError):
+        return FAILED
+    return UNUSABLE if isinstance(error, SelectionError | ZooError) else None
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

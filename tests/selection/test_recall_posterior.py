@@ -1,5 +1,7 @@
 """What is believed of a past dataset stands on the others alone, so the widths that held there hold on a new one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm, t
@@ -7,6 +9,7 @@ from scipy.stats import norm, t
 from selection.recall import Evidence
 from selection.recall.history import learn_history
 from selection.recall.posterior import learn_posterior
+from selection.recall.prediction import Levels, learn_unit
 from selection.recall.stacking import Belief, apply_trust, learn_trust, standardise_proxy
 from selection.records import Candidate
 
@@ -55,6 +58,27 @@ def test_calibration_gives_each_dataset_its_proxies_with_weights_that_never_saw_
     assert trust.with_history.weights[0] > 0.1
     found = learn_posterior(evidence, 0.9).calibration.z
     assert found == pytest.approx(literal_width(np.stack(missed, axis=1), 0.9))
+
+
+def test_calibration_learns_how_hard_a_dataset_is_from_the_proxies_of_the_others():
+    level = np.array([0.1, 0.2, 0.35, 0.4, 0.6, 0.8])
+    proxy = level + 0.05 * np.random.default_rng(5).normal(size=(21, 6))
+    base = zoo(datasets=6)
+    evidence = replace(base, scores=base.scores + level, proxies={"p": proxy[:, 0]}, past_proxies={"p": proxy})
+    history = learn_history(evidence.scores, evidence.candidates)
+    trust = learn_trust(history, evidence.past_proxies, ("p",))
+    levels = Levels.of(evidence.proxies, evidence.past_proxies)
+    missed = []
+    for d, one in enumerate(history.left_out):
+        alone = Belief(one.mean, np.sqrt(one.variance + history.variances.noise))
+        belief = apply_trust(alone, one, standardise_proxy(proxy[:, d])[None], trust, d)
+        unit = learn_unit(history.columns, d, levels)
+        variance = unit.offset_variance + (unit.spread * belief.sd) ** 2 + unit.spread_variance * belief.mean**2
+        missed.append((evidence.scores[:, d] - unit.offset - unit.spread * belief.mean) / np.sqrt(variance))
+    above = np.sort(np.concatenate(missed))[int(np.ceil(0.95 * 126)) - 1]
+    widened = t.ppf(0.95, 5) / norm.ppf(0.95)
+    assert learn_unit(history.columns, 0, levels).offset_variance < learn_unit(history.columns, 0).offset_variance / 4
+    assert learn_posterior(evidence, 0.9).calibration.high == pytest.approx(above * widened)
 
 
 def test_a_belief_is_of_a_result_not_of_an_ability():

@@ -58,6 +58,13 @@ def test_a_measured_result_fixes_the_targets_level_for_all():
     assert high.score_sd[0] < predict(target([NAN, NAN, NAN])).score_sd[0]
 
 
+def test_results_spread_twice_as_wide_as_expected_spread_the_others_too():
+    belief = Belief(np.array([-1.0, 0.0, 1.0, 2.0]), np.full(4, 0.05))
+    loose = Unit(offset=0.5, offset_variance=1e-6, spread=0.1, spread_variance=0.01)
+    prediction = predict(Target(belief, loose, np.zeros((4, 1)), np.array([0.3, 0.5, 0.7, NAN])))
+    assert prediction.score[3] == pytest.approx(0.9, abs=0.03)  # .7 by the spread expected
+
+
 def test_a_surprise_is_shared_by_models_whose_residuals_went_together():
     loadings = np.array([[0.9], [0.0], [0.9]])
     known = Unit(0.7, 1e-8, 0.1, 0.0)
@@ -128,6 +135,15 @@ def test_a_dataset_is_calibrated_with_the_unit_of_the_others_alone():
     # From one other dataset: offset variance (2 spread)^2, spread variance spread^2 / 4.
     missed = 0.3 / np.sqrt(0.04 + 0.01 + 0.0025)
     assert [found.low, found.high] == pytest.approx([missed * widened(0.9, 2)] * 2)
+
+
+def test_a_prediction_that_was_always_too_low_is_widened_upwards_alone():
+    scores = np.array([[0.4, 0.4], [0.6, 0.6]])
+    columns = standardise(scores)
+    beliefs = [Belief(columns.z[:, d] - 3, np.ones(2)) for d in range(2)]
+    found = calibrate(beliefs, scores, columns, np.zeros((2, 2)), np.zeros(2, dtype=bool), 0.9)
+    assert found.low == pytest.approx(0.1 * widened(0.9, 2))
+    assert found.high > 10 * found.low
 
 
 def test_models_that_went_together_on_one_dataset_alone_do_not_help_each_other_there():

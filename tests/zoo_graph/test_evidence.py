@@ -71,3 +71,21 @@ def test_a_candidate_without_results_has_a_row_of_nan(snapshot: Snapshot) -> Non
     found = evidence(snapshot, candidates, target="new", proxies={})
     assert np.isnan(found.scores[2]).all()
     assert found.metric == "accuracy"
+
+
+def test_results_of_others_on_the_target_are_no_results_of_the_candidates(snapshot: Snapshot) -> None:
+    (b,) = (one for one in candidates_of(snapshot) if one.model == "acme/b")
+    assert evidence(snapshot, [b], target="z", proxies={}).measured is None
+
+
+def test_the_unit_is_the_targets_own_or_else_the_commonest(
+    snapshot: Snapshot, embedded_store: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "f.csv").write_text("model,a,b\nacme/a,0.3,0.4\nacme/b,0.2,0.1\n")
+    import_file(embedded_store, tmp_path / "f.csv", metric="macro_f1", format="wide")
+    both = take(embedded_store, tmp_path)
+    candidates = candidates_of(both)
+    assert evidence(both, candidates, target="a", proxies={}).metric == "macro_f1"
+    assert evidence(both, candidates, target="z", proxies={}).metric == "accuracy"
+    assert evidence(both, candidates, target="new", proxies={}).metric == "accuracy"  # of three datasets out of five
+    assert evidence(both, candidates, target="new", proxies={}, hold_out=["x", "y"]).metric == "macro_f1"

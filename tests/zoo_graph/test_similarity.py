@@ -131,3 +131,32 @@ def test_dataset_correlations_use_the_shared_models_only(matrix_of) -> None:
 def test_too_small_a_zoo_has_no_edges(matrix_of, shape: tuple[int, int]) -> None:
     assert len(model_edges(matrix_of(np.ones(shape)))) == 0
     assert len(dataset_edges(matrix_of(np.ones(shape)))) == 0
+
+
+def test_a_dataset_of_two_scores_says_nothing() -> None:
+    assert np.isnan(comparable(np.array([[0.1, 0.1], [0.2, 0.2], [NAN, 0.3]]))[:, 0]).all()
+
+
+def test_a_hardly_compared_pair_is_drawn_to_the_difference_of_two_random_models(matrix_of) -> None:
+    # Differences on each dataset: 0, .1, .1, so two random models differ by .2 / 3.
+    matrix = matrix_of([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.6, 0.6, 0.6]])
+    found = distances(model_edges(matrix, basis="raw", shrinkage=3))
+    assert found[0, 1] == pytest.approx((3 * 0 + 3 * 0.2 / 3) / 6, abs=1e-6)
+    assert found[0, 2] == pytest.approx((3 * 0.1 + 3 * 0.2 / 3) / 6, abs=1e-6)
+
+
+def test_a_model_brings_no_more_neighbours_than_wanted(matrix_of) -> None:
+    line = matrix_of(np.repeat(np.array([0.0, 1.0, 3.0, 7.0])[:, None], 3, axis=1))
+    assert set(distances(model_edges(line, basis="raw", neighbours=1))) == {(0, 1), (1, 2), (2, 3)}
+
+
+def test_datasets_that_share_too_few_models_are_not_compared(matrix_of) -> None:
+    scores = np.tile(np.linspace(0, 1, 9)[:, None], 3)
+    scores[:5, 1] = NAN  # the second shares four models with the others
+    assert set(distances(dataset_edges(matrix_of(scores), min_overlap=5))) == {(0, 2)}
+    assert set(distances(dataset_edges(matrix_of(scores), min_overlap=4))) == {(0, 1), (0, 2), (1, 2)}
+
+
+@pytest.mark.parametrize(("basis", "shown"), [("raw", [1.0, 0.75]), ("standardised", [1.0, math.exp(-0.25)])])
+def test_equals_are_alike_by_one(basis: similarity.Basis, shown: list[float]) -> None:
+    assert similarity.similarity(np.array([0.0, 0.25]), basis) == pytest.approx(shown)

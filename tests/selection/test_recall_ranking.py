@@ -1,0 +1,60 @@
+"""Who is ranked before whom, who is tied, and what a score may be."""
+
+import numpy as np
+import pytest
+
+from selection.recall import Evidence, recall
+from selection.recall.posterior import learn_posterior
+from selection.recall.ranking import bounded
+from selection.recall.reasons import groups_of
+from selection.records import Candidate, Recall
+
+NAN = np.nan
+
+
+def zoo(scores: np.ndarray, measured: np.ndarray | None = None, names: str = "abcdefgh") -> Evidence:
+    candidates = tuple(Candidate(name) for name in names[: len(scores)])
+    return Evidence(candidates, tuple(f"d{d}" for d in range(scores.shape[1])), scores, measured=measured)
+
+
+def order(result: Recall) -> str:
+    return "".join(pick.model for pick in result.picks)
+
+
+def close(seed: int) -> np.ndarray:
+    """Eight models, each a little better than the one before it, on six datasets."""
+    return 0.5 + 0.01 * np.arange(8)[:, None] + 0.03 * np.random.default_rng(seed).normal(size=(8, 6))
+
+
+def test_models_at_the_ceiling_are_still_ranked_by_what_is_believed_of_them() -> None:
+    level = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    scores = 0.05 * np.arange(6)[:, None] + level + 0.002 * np.random.default_rng(0).normal(size=(6, 8))
+    scores = np.clip(scores, 0, 1)
+    easy = np.array([0.95, *[NAN] * 5])  # of the worst
+    result = recall(zoo(scores, easy), 6)
+    assert [pick.score for pick in result.picks[:2]] == [1.0, 1.0]
+    assert order(result) == "fedcba"
+    assert all(0 <= pick.low <= pick.high <= 1 for pick in result.picks)
+
+
+def test_a_result_on_the_target_outside_of_fractions_leaves_scores_uncut() -> None:
+    result = recall(zoo(close(0), np.array([-0.4, *[NAN] * 7])), 8)
+    assert min(pick.low for pick in result.picks) < 0
+
+
+def test_a_loss_below_zero_is_not_cut() -> None:
+    evidence = zoo(close(0) - 1)
+    posterior = learn_posterior(evidence, 0.9)
+    assert bounded(posterior, evidence) is posterior
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tie_is_a_chance_of_six_in_ten_at_most(seed: int) -> None:
+    evidence = zoo(close(seed))
+    result = recall(evidence, 8, seed=1)
+    ranked = [ord(name) - ord("a") for name in order(result)]
+    draws = learn_posterior(evidence, 0.9).draws(1, np.arange(8))
+    beats = (draws[:, ranked[0], None] > draws[:, ranked]).mean(axis=0)
+    first = [pick.tie == 1 for pick in result.picks]
+    assert first[1:] == (np.minimum.accumulate(beats[1:] <= 0.6)).tolist()
+    assert [pick.tie for pick in result.picks] == groups_of(draws, ranked, 0.6)

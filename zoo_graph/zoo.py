@@ -10,6 +10,8 @@ from selection.records import Candidate, Failure, Measurement, Outcome, Pick, Pl
 from zoo_graph.store import Connection, open_store
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     from selection.datasets import Dataset
     from selection.recall import Constraints
     from zoo_graph.ingest import Counts, ImportReport
@@ -102,6 +104,23 @@ class Zoo:
         from zoo_graph.refresh import refresh
 
         return refresh(self.connection, self.folder, **options)
+
+    def graph(self) -> "nx.Graph":
+        """The models that perform alike, for networkx: what `refresh` finds communities in, from the results as of now.
+
+        Nodes are model ids; an edge's `weight` (larger is closer), `distance` and `overlap` (datasets that both were
+        measured on) tell how close two models are.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        from zoo_graph.communities import graph_view
+        from zoo_graph.scores import score_matrix
+        from zoo_graph.similarity import model_edges
+        from zoo_graph.snapshot import take
+
+        matrix = score_matrix(take(self.connection, self.folder))
+        return graph_view(matrix, model_edges(matrix))
 
     def status(self) -> dict[str, Any]:
         """Counts by kind, the graph's version, the newest runs and the bytes of cached features.
@@ -251,13 +270,15 @@ class Zoo:
         models: Iterable[str | Path] | Sequence[Candidate],
         *,
         folder: str | Path | None = None,
-        recipe: Recipe | None = None,
+        recipe: "Recipe | Callable[[Dataset], Recipe] | None" = None,
         seeds: Sequence[int] = (0,),
         points: int = 8,
         workers: int = 1,
         hours: float | None = None,
     ) -> Iterator[Measurement | Failure]:
         """Fine-tunes every model on every dataset; each result is in the graph when it is yielded. Resumable.
+
+        `recipe` is one for all, or makes each dataset's own (default: three epochs of it).
 
         Raises:
             InputError: nothing to measure, the folder is in use, or the zoo knows another dataset of a name.

@@ -335,8 +335,9 @@ class TestFullDisk:
             zoo.read("THIS IS NO CYPHER")
         assert model_ids(zoo) == []
 
-    def test_an_engine_that_cannot_start_on_a_full_disk_says_so(self, fresh_zoo: OpenZoo) -> None:
-        with no_room(), pytest.raises(StoreFailedError, match="is full or cannot be written"):
+    def test_an_engine_that_cannot_start_on_a_full_disk_says_so(self, fresh_zoo: OpenZoo, tmp_path: Path) -> None:
+        prepare(tmp_path / "zoo.db", create=True)
+        with no_room(n_bytes=10), pytest.raises(StoreFailedError, match="is full or cannot be written"):
             fresh_zoo()
 
 

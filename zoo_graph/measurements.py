@@ -4,7 +4,9 @@ Knows ingest and the package `selection`, which measures and keeps the journal.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from selection.errors import InputError
 from selection.records import Candidate, Failure, Measurement, Recipe
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates
 from zoo_graph.ingest import ingest, record_measurements
+from zoo_graph.ingest.session import end_run
 from zoo_graph.records import Model, Run
 from zoo_graph.store import Connection
 
@@ -28,7 +31,7 @@ def measure(
     models: Iterable[str | Path] | Sequence[Candidate],
     *,
     journal: Path | None = None,
-    recipe: Recipe | None = None,
+    recipe: "Recipe | Callable[[Dataset], Recipe] | None" = None,
     seeds: Sequence[int] = (0,),
     points: int = 8,
     workers: int = 1,
@@ -36,7 +39,8 @@ def measure(
 ) -> Iterator[Measurement | Failure]:
     """What `Zoo.measure` promises, on a connection and the zoo's folder; the journal's default is in that.
 
-    Runs that `hours` left no time for are failures with the reason `NOT_BEGUN`.
+    Runs that `hours` left no time for are failures with the reason `NOT_BEGUN`. Pairs of a model that reads texts and
+    a dataset of images, or the other way round, are left out.
     """
     from selection import measure as measuring
     from selection.finetune import default_device, default_precision
@@ -48,19 +52,22 @@ def measure(
     candidates, failures = _given(connection, models)
     yield from failures
     names = sorted({dataset.name for dataset in datasets})
-    digest = hashlib.blake2b("|".join(names).encode(), digest_size=6).hexdigest()
-    run = Run.begun("measure", digest, {"datasets": names})
-    ingest(connection, [*_model_records(candidates), *map(dataset_record, datasets)], run)
+    measured = sorted({candidate.model for candidate in candidates})
+    digest = hashlib.blake2b(repr((names, measured)).encode(), digest_size=6).hexdigest()
+    run = Run.begun("measure", digest, {"datasets": names, "models": measured})
+    counts = ingest(connection, [*_model_records(candidates), *map(dataset_record, datasets)], run)
     if not datasets or not candidates:
         raise InputError(f"got {len(datasets)} datasets and {len(candidates)} usable models; wanted at least one each")
     device = default_device()
-    longest = max(datasets, key=lambda dataset: dataset.train.size)
-    waiting = dict.fromkeys((c.model, d.name, seed) for seed in seeds for d in datasets for c in candidates)
+    pairs = [(c.model, d.name) for d in datasets for c in candidates if c.modality in {None, d.modality}]
+    if not pairs:
+        raise InputError(f"got models that read {candidates[0].modality} and datasets of {datasets[0].modality} only")
+    waiting = dict.fromkeys((*pair, seed) for seed in seeds for pair in pairs)
     for found in measuring.measure(
         datasets,
         candidates,
         journal or folder / "measurements",
-        recipe=recipe or recipe_for(longest, precision=default_precision(device)),
+        recipe=recipe or partial(recipe_for, precision=default_precision(device)),
         seeds=seeds,
         points=points,
         workers=workers,
@@ -69,7 +76,9 @@ def measure(
         device=device,
     ):
         if isinstance(found, Measurement):
-            record_measurements(connection, [found], run)
+            added = record_measurements(connection, [found], run)
+            counts = replace(counts, results=counts.results + added.results, proxies=counts.proxies + added.proxies)
+            end_run(connection, run, counts.totals_json(), "done")
         seed = found.recipe.seed if isinstance(found, Measurement) else found.seed
         waiting.pop((found.model, found.dataset, seed), None)
         yield found

@@ -1,7 +1,7 @@
 """Subcommand measure."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,10 @@ from zoo_graph.cli.options import (
 )
 from zoo_graph.cli.output import FAILED, say, show, track
 from zoo_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from selection.datasets import Dataset
+    from selection.records import Recipe
 
 
 def measure(
@@ -64,8 +68,11 @@ def measure(
             failed += 1
     if not opened_data:
         raise InputError(f"none of {len(datasets)} datasets can be used")
-    longest = max(opened_data, key=lambda data: data.train.size)
-    recipe = read_recipe(longest, epochs, batch_size, learning_rate, max_length, head_only, metric, 0, 1)
+
+    def recipe(data: "Dataset") -> "Recipe":
+        return read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, 0, 1)
+
+    recipe(opened_data[0])  # a metric there is none of is told before anything runs
     with open_zoo(zoo, checkpoints, create=True) as opened:
         total = len(opened_data) * len(listed(models)) * len(listed([seeds]))
         with track("measuring", total) as advance:
@@ -86,8 +93,9 @@ def measure(
                     failed += 1
                     say(f"failed: {item.model} on {item.dataset or 'every dataset'}: {item.reason}")
                 else:
-                    last = f"validation {item.progress.score:.4f}, test {item.test_score:.4f}"
-                    show([f"{item.model} on {item.dataset} (seed {item.recipe.seed}): {last}"])
+                    last = f"validation {item.metric} {item.progress.score:.4f}, test {item.test_score:.4f}"
+                    run = f"seed {item.recipe.seed}, {item.recipe.total_steps} steps"
+                    show([f"{item.model} on {item.dataset} ({run}): {last}"])
     if failed:
         say(f"{failed} could not be measured; the same command tries them again")
     if waiting:

@@ -34,7 +34,9 @@ MaxDownloadOption = Annotated[
     str | None, typer.Option("--max-download", help="Most bytes to download for one model, e.g. 500MB (default 2GB).")
 ]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="Time the selection may take, e.g. 20min.")]
-EpochsOption = Annotated[float, typer.Option("--epochs", min=0.1, help="Length of a full run over the training rows.")]
+EpochsOption = Annotated[
+    float, typer.Option("--epochs", min=0.1, help="Length of a full run over the training rows (at least 40 steps).")
+]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
 RateOption = Annotated[float, typer.Option("--learning-rate", min=0.0)]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]

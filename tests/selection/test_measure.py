@@ -17,7 +17,9 @@ from tiny import some_texts
 
 from selection.datasets import Dataset, from_rows
 from selection.errors import InputError, TrialError
+from selection.features import FeatureCache
 from selection.measure import JOURNAL, Run, measure, measure_one, measurement_from
+from selection.probing import probe
 from selection.proxies import PROXIES
 from selection.records import Candidate, Failure, Measurement, Recipe
 
@@ -91,6 +93,24 @@ def test_what_is_measured_is_yielded_again_without_work(measured: Any, tiny_data
     assert sorted(map(numbers, again)) == sorted(map(numbers, good))  # type: ignore[arg-type]
     other = replace(SHORT, total_steps=5)
     assert list(measure([tiny_data], candidates, folder, recipe=other, hours=0)) == []
+
+
+def test_a_dataset_of_the_same_name_and_other_content_is_measured_anew(measured: Any, tiny_data: Dataset) -> None:
+    folder, candidates, _ = measured
+    rows, labels = some_texts(40, seed=4)
+    other = from_rows("small", "text", rows, labels)
+    assert list(measure([other], candidates, folder, recipe=SHORT, points=3, hours=0)) == []
+    assert len(list(measure([tiny_data], candidates, folder, recipe=SHORT, points=3, hours=0))) == 2
+
+
+def test_proxies_see_texts_of_the_recipes_length_and_cost_the_train_rows(
+    tiny_data: Dataset, bert: Path, tmp_path: Path
+) -> None:
+    bert_candidate, short = Candidate("bert", str(bert)), replace(SHORT, max_length=4)
+    found = measure_one(Run(bert_candidate, tiny_data, short, with_proxies=True), 3, tmp_path)
+    probed = probe(tiny_data, [bert_candidate], FeatureCache(tmp_path), max_length=4)
+    assert [str(one.score) for one in found.proxies] == [str(one.score) for one in probed.scores["bert"]]
+    assert found.feature_seconds == pytest.approx(probed.row_seconds["bert"] * found.n_train)  # cached with its cost
 
 
 def test_a_torn_last_line_is_cut_off_and_a_damaged_one_refused(

@@ -118,7 +118,7 @@ def local_candidates(sources: Iterable[str | Path]) -> tuple[list[Candidate], li
 
     A folder that is no checkpoint is a failure; so is another folder of the same name. One given twice counts once.
     """
-    from selection.backbones import modality_of, read_config
+    from selection.backbones import count_parameters, modality_of, read_config
     from selection.hub import is_hub_id
 
     found: dict[str, Candidate] = {}
@@ -138,7 +138,9 @@ def local_candidates(sources: Iterable[str | Path]) -> tuple[list[Candidate], li
                 found[name] = Candidate(name, where)
             elif path.is_dir():
                 config = read_config(path)
-                found[name] = Candidate(name, where, modality_of(path), family=str(config["model_type"]))
+                found[name] = Candidate(
+                    name, where, modality_of(path), count_parameters(path), family=str(config["model_type"])
+                )
             else:
                 raise CheckpointError(f"no checkpoint folder at {path}, and it is no hub id like org/name")
         except CheckpointError as error:

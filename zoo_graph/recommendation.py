@@ -48,12 +48,15 @@ def recommend(
     constraints = constraints or Constraints()
     if not isinstance(dataset, str):
         check_datasets(connection, [dataset])
-        constraints = replace(constraints, modality=constraints.modality or dataset.modality)
     elif dataset not in snapshot.dataset_ids:
         raise UnknownNameError("dataset", dataset, snapshot.dataset_ids)
     given, failures = given_candidates(connection, models)
     pool = {candidate.model: candidate for candidate in candidates_of(snapshot, checkpoints)}
     pool |= {candidate.model: _merged(candidate, pool.get(candidate.model)) for candidate in given}
+    supposed = ""
+    if not isinstance(dataset, str) and constraints.modality is None:
+        constraints = replace(constraints, modality=dataset.modality)
+        pool, supposed = _suppose_modality(pool, dataset)
     look = _Look(pool)
     if not isinstance(dataset, str) and proxies is not False and pool:
         asked = frozenset(candidate.model for candidate in given)
@@ -71,10 +74,11 @@ def recommend(
         look = _looked(pool, probed, dataset, models_with_results(snapshot, hold_out))
     if not look.pool:
         raise _nothing_to_rank(failures, len(pool))
-    known = evidence(snapshot, list(look.pool.values()), target=target, proxies=look.scores, hold_out=hold_out)
+    fresh = None if proxies is False else look.scores or {}
+    known = evidence(snapshot, list(look.pool.values()), target=target, proxies=fresh, hold_out=hold_out)
     found = recall(known, k, constraints=constraints, seed=seed, last=look.last)
     told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
-    return replace(found, notes=(*found.notes, *told, *look.notes), failures=tuple(failures))
+    return replace(found, notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes), failures=tuple(failures))
 
 
 def probe_candidates(
@@ -170,20 +174,25 @@ def _looked(pool: Pool, probed: "Probed", dataset: "Dataset", measured: Collecti
 def _worth_probing(pool: Pool, constraints: "Constraints", asked: Collection[str]) -> list[Candidate]:
     """Nothing is downloaded or run for a model that no pick can be; those without weights have their history.
 
-    Of a model given by hand, probing tells modality and size where they are not known yet.
+    Of a model given by hand, probing tells the size where it is not known yet.
     """
     from selection.recall.constraints import admit
 
     size = constraints.max_parameters or constraints.min_parameters
     supposed = tuple(
-        replace(one, modality=one.modality or constraints.modality, n_parameters=one.n_parameters or size)
-        if one.model in asked
-        else one
-        for one in pool.values()
+        replace(one, n_parameters=one.n_parameters or size) if one.model in asked else one for one in pool.values()
     )
     candidates = list(pool.values())
     allowed = admit(supposed, constraints).kept
     return [candidates[index] for index in allowed if candidates[index].source is not None]
+
+
+def _suppose_modality(pool: Pool, dataset: "Dataset") -> tuple[dict[str, Candidate], str]:
+    """Models of which nothing says what they read may read this; who has weights is asked when they are opened."""
+    unknown = sum(one.modality is None for one in pool.values())
+    note = f"{unknown} of {len(pool)} models do not say what they read: taken for {dataset.modality} models"
+    supposed = {name: replace(one, modality=one.modality or dataset.modality) for name, one in pool.items()}
+    return supposed, note if unknown else ""
 
 
 def _merged(given: Candidate, known: Candidate | None) -> Candidate:

@@ -17,6 +17,7 @@ from selection import backbones
 from selection.backbones import (
     CallableBackbone,
     checkpoint_folder,
+    count_parameters,
     folder_digest,
     load_model,
     load_preprocessor,
@@ -340,3 +341,10 @@ def test_every_file_a_tokenizer_is_made_of_counts_in_the_digest(tmp_path: Path, 
     after = folder_digest(tmp_path)
     (tmp_path / name).write_text("c")
     assert len({before, after, folder_digest(tmp_path)}) == 3
+
+
+def test_parameters_are_counted_from_the_headers_alone(bert: Path, tmp_path: Path) -> None:
+    assert count_parameters(bert) == open_backbone(bert).n_parameters
+    assert count_parameters(tmp_path) is None
+    (tmp_path / "model.safetensors").write_bytes((bert / "model.safetensors").read_bytes()[:20])
+    assert count_parameters(tmp_path) is None

@@ -205,6 +205,22 @@ def test_each_dataset_is_measured_by_its_own_recipe_and_the_run_counts_all(zoo: 
         list(zoo.measure([films()], [checkpoints / "picture"], recipe=RECIPE))
 
 
+def test_without_proxies_those_that_the_graph_holds_do_not_count_either(zoo: Zoo, checkpoints: Path) -> None:
+    list(zoo.measure([films()], [checkpoints / "one", checkpoints / "two"], recipe=RECIPE))
+    with_proxies = zoo.recommend("films")
+    assert any("on your data" in reason and "of 2" in reason for pick in with_proxies for reason in pick.reasons)
+    without = zoo.recommend("films", proxies=False)
+    assert not any("of 2 on your data" in reason for pick in without for reason in pick.reasons)
+
+
+def test_models_that_do_not_say_what_they_read_are_ranked_for_any_data(zoo: Zoo) -> None:
+    ingest(zoo.connection, [result("acme/a", "x", 0.9), result("acme/b", "x", 0.8)], RUN)
+    ingest(zoo.connection, [Model("acme/c", modality="image")], RUN)
+    found = zoo.recommend(films())
+    assert [pick.model for pick in found] == ["acme/a", "acme/b"]
+    assert "2 of 3 models do not say what they read: taken for text models" in found.notes
+
+
 def test_the_graph_for_networkx_is_the_one_a_refresh_writes(store: Connection, fill, two_families, tmp_path) -> None:
     fill(store, two_families)
     refresh(store, tmp_path)

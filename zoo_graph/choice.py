@@ -5,7 +5,7 @@ Knows recommendation (probing) and the package `selection`. Every decision is `s
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,35 @@ def select(
         ingest(connection, [dataset_record(dataset), *local], run)
         record_outcome(connection, outcome, run)
     return outcome
+
+
+def begun_plan(folder: Path, candidates: Sequence[Candidate], recipe: Recipe | None) -> Plan | None:
+    """The plan of the race in `folder`, to go on with it; None where none was begun.
+
+    Raises:
+        InputError: the race there is among other candidates, or by another recipe.
+    """
+    from selection.journal import recorded_plan
+
+    plan = recorded_plan(folder) if folder.exists() else None
+    if plan is None:
+        return None
+    raced = {trial.candidate.model for trial in plan.trials}
+    told = " ".join((*plan.notes, *(failure.model for failure in plan.failures)))
+    asked = {candidate.model for candidate in candidates}
+    unexplained = "for the budget" not in told and any(model not in told for model in asked - raced)
+    if unexplained or not raced <= asked:
+        raise InputError(
+            f"got the candidates {', '.join(sorted(asked))}; {folder} holds a race among {', '.join(sorted(raced))}: "
+            "choose another folder, or go on with those"
+        )
+    if recipe is not None and recipe != plan.trials[0].recipe:
+        mine, there = asdict(recipe), asdict(plan.trials[0].recipe)
+        other = ", ".join(f"{name} {mine[name]} (there {there[name]})" for name in mine if mine[name] != there[name])
+        raise InputError(
+            f"got {other}; {folder} holds a race by another recipe: choose another folder, or go on as begun"
+        )
+    return plan
 
 
 def candidates_in(picks: Iterable[Pick] | Iterable[Candidate]) -> list[Candidate]:

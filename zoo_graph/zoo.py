@@ -243,7 +243,6 @@ class Zoo:
             TrialError: every candidate failed.
             BudgetError, StoreError: as `plan`; the store failed (the outcome is kept: call again to record it).
         """
-        from selection.journal import recorded_plan
         from zoo_graph import choice
 
         if plan is not None:
@@ -252,7 +251,11 @@ class Zoo:
         else:
             candidates, recipe = choice.candidates_in(picks), planning.get("recipe")
         where = Path(folder) if folder is not None else self.selection_folder(dataset, candidates, recipe)
-        plan = plan or recorded_plan(where) or self.plan(dataset, candidates, workers=workers, **planning)
+        plan = (
+            plan
+            or choice.begun_plan(where, candidates, recipe)
+            or self.plan(dataset, candidates, workers=workers, **planning)
+        )
         return choice.select(
             self.connection,
             dataset,

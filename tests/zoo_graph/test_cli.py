@@ -206,6 +206,11 @@ def test_the_whole_path_from_two_checkpoints_to_a_winner(zoo: Run, tmp_path: Pat
     again = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race)
     assert again[0] == 0
     assert "best" in again[1]
+    assert "going on with the race in race" in again[2]
+    code, _, err = zoo("select", data, "--candidates", first, "--folder", "race", *race)
+    assert (code, "holds a race among local/first, local/second" in err) == (2, True)
+    code, _, err = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race, "--metric", "mcc")
+    assert (code, "metric mcc (there accuracy)" in err) == (2, True)
 
 
 def test_measure_fills_an_empty_zoo_and_goes_on(zoo: Run, tmp_path: Path) -> None:

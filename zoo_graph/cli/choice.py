@@ -98,9 +98,9 @@ def select(
 ) -> None:
     """Fine-tune the candidates by successive halving; the winner's checkpoint is saved. Run again to go on."""
     from selection import report
-    from selection.journal import recorded_plan
     from selection.records import Failure
     from selection.runner import check_folder
+    from zoo_graph.choice import begun_plan
 
     if folder is not None:
         check_folder(folder)
@@ -109,8 +109,10 @@ def select(
     with open_zoo(zoo, checkpoints, create=True) as opened:
         picks, failures = read_candidates(opened, candidates)
         where = folder or opened.selection_folder(data, picks, recipe)
-        made = recorded_plan(where) if where.exists() else None
-        if made is None:
+        made = begun_plan(where, picks, recipe)
+        if made is not None:
+            say(f"going on with the race in {where}")
+        else:
             made = opened.plan(
                 data, picks, recipe=recipe, budget_seconds=seconds(budget), workers=workers, track=probing
             )

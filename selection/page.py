@@ -40,6 +40,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 td.t { white-space: nowrap; }
 td.model { overflow-wrap: anywhere; min-width: 9rem; }
 tr.winner td { font-weight: 600; }
+tr.said td { border-bottom: 0; padding-bottom: 0; }
 tr.failed td { color: var(--failed); }
 small, .quiet { color: var(--muted); font-size: .88rem; font-weight: 400; }
 figure { margin: .75rem 0; }
@@ -312,19 +313,21 @@ def _verified(regret: Regret) -> str:
 
 
 def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
-    head = _row("th", ["rank", "model and reasons", "expected score", "90 % interval", "tie"], "npnnn")
+    head = _row("th", ["rank", "model", "expected score", "90 % interval", "tie"], "npnnn")
     rows = "".join(
         _row(
             "td",
             [
                 str(pick.rank),
-                f"{escape(pick.model)}<br><small>{'<br>'.join(escape(reason) for reason in pick.reasons)}</small>",
+                escape(pick.model),
                 number(pick.score),
                 f"[{number(pick.low)}, {number(pick.high)}]",
                 str(pick.tie),
             ],
             "nmnnn",
+            "said",
         )
+        + f'<tr><td></td><td colspan="4"><small>{"<br>".join(map(escape, pick.reasons))}</small></td></tr>'
         for pick in picks
     )
     metric = escape(picks[0].metric) if picks else ""

@@ -12,7 +12,7 @@ TINY_DATASETS, TINY_MODELS = 4, 5
 def reasons_of(index: int, evidence: Evidence, posterior: Posterior, chance: float) -> tuple[str, ...]:
     """The evidence on one candidate, strongest first. `chance` is its probability to be the best."""
     lines = _measured(index, evidence) + _history(index, evidence, posterior)
-    lines += [line for name in sorted(evidence.proxies) if (line := _proxy(index, name, evidence, posterior))]
+    lines += _proxies(index, evidence, posterior)
     lines += _metadata(index, evidence, posterior)
     return (*lines, f"best of all admitted models with probability {said(chance)}")
 
@@ -38,24 +38,25 @@ def _history(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
     return lines
 
 
-def _proxy(index: int, name: str, evidence: Evidence, posterior: Posterior) -> str | None:
-    values = evidence.proxies[name]
-    if not np.isfinite(values[index]):
-        return None
-    known = values[np.isfinite(values)]
-    place = 1 + int((known > values[index]).sum())
-    return f"{name} {_ordinal(place)} of {len(known)} on your data{_weight(index, name, posterior)}"
+def _proxies(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
+    """One line: the place by each proxy that counts, the weightiest first; `notes_of` tells which do not."""
+    learnt = posterior.trust.learnt
+    found = []
+    for name in sorted(evidence.proxies):
+        values, weight = evidence.proxies[name], _weight(index, name, posterior)
+        if np.isfinite(values[index]) and (weight > 0 or not learnt):
+            known = values[np.isfinite(values)]
+            place = f"{_ordinal(1 + int((known > values[index]).sum()))} of {len(known)}"
+            found.append((-weight, f"{name} {place}" + (f" (weight {weight:.2f})" if learnt else "")))
+    return ["on your data: " + ", ".join(text for _, text in sorted(found))] if found else []
 
 
-def _weight(index: int, name: str, posterior: Posterior) -> str:
+def _weight(index: int, name: str, posterior: Posterior) -> float:
     trust = posterior.trust
-    if trust.with_history is None or trust.without is None:
-        return ""
-    if name not in trust.names:
-        return " (not counted: no past to learn from)"
+    if trust.with_history is None or trust.without is None or name not in trust.names:
+        return 0.0
     place, share = trust.names.index(name), float(posterior.history.ability.trust[index])
-    weight = share * trust.with_history.weights[place] + (1 - share) * trust.without.weights[place]
-    return f" (weight {weight:.2f})" if weight > 0 else " (not counted: it did not help on past datasets)"
+    return float(share * trust.with_history.weights[place] + (1 - share) * trust.without.weights[place])
 
 
 def _metadata(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:

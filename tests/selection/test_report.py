@@ -149,7 +149,7 @@ def test_a_truth_without_the_winner_is_refused(outcome: Outcome, tmp_path: Path)
 def test_what_recall_said_is_shown_with_its_reasons_and_notes(outcome: Outcome, tmp_path: Path) -> None:
     pick = Pick(1, Candidate("org/best"), 0.8, 0.7, 0.9, "accuracy", 1, ("best <mean> of 9 datasets",))
     text = Reader(report.write(outcome, tmp_path / "out", picks=[pick], recall_notes=["a tiny zoo"])).text
-    assert "1 org/best best <mean> of 9 datasets 0.800 [0.700, 0.900] 1" in text
+    assert "1 org/best 0.800 [0.700, 0.900] 1 best <mean> of 9 datasets" in text
     assert "a tiny zoo" in text
 
 

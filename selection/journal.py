@@ -178,12 +178,15 @@ def _progress(row: dict[str, Any]) -> Progress:
 
 def _plan(row: dict[str, Any]) -> Plan:
     trials = tuple(
-        Trial(Candidate(**trial["candidate"]), Recipe(**trial["recipe"]), tuple(trial["eval_steps"]), trial["probe"])
+        Trial(
+            Candidate(**trial["candidate"]), Recipe(**trial["recipe"]), tuple(trial["eval_steps"]), trial.get("probe")
+        )
         for trial in row["trials"]
     )
     rungs = tuple(Rung(**rung) for rung in row["rungs"])
     failures = tuple(Failure(**one) for one in row.get("failures", ()))
-    return Plan(**{**row, "trials": trials, "rungs": rungs, "notes": tuple(row["notes"]), "failures": failures})
+    lists = {"notes": tuple(row["notes"]), "failures": failures, "left_out": tuple(row.get("left_out", ()))}
+    return Plan(**{**row, "trials": trials, "rungs": rungs, **lists})
 
 
 def _without_nan(value: Any) -> Any:

@@ -161,7 +161,8 @@ class Rung:
 class Plan:
     """What select() will do, before anything is spent. `rungs[0]` is the probe on cached features (until_step 0).
 
-    `failures` are the candidates that were to be planned for and cannot be used.
+    `failures` are the candidates that were to be planned for and cannot be used; `left_out` those that the budget has
+    no room for.
     """
 
     trials: tuple[Trial, ...]
@@ -171,6 +172,7 @@ class Plan:
     brute_force_seconds: float
     notes: tuple[str, ...] = ()
     failures: tuple["Failure", ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

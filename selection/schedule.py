@@ -105,7 +105,9 @@ def plan(
     plans = ((shape, _priced(kept[: shape.n_candidates], shape, terms)) for shape in shapes)
     shape, result = next((shape, result) for shape, result in plans if result.worst_seconds <= limit)
     trials = tuple(replace(trial, probe=(probes or {}).get(trial.candidate.model)) for trial in result.trials)
-    return replace(result, trials=trials, notes=(*notes, *_given_up(shapes[0], shape)))
+    planned = {trial.candidate.model for trial in trials}
+    left_out = tuple(candidate.model for candidate in candidates if candidate.model not in planned)
+    return replace(result, trials=trials, notes=(*notes, *_given_up(shapes[0], shape)), left_out=left_out)
 
 
 def probe_cut(n_candidates: int) -> int:

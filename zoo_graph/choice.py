@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from selection.records import Candidate, Outcome, Pick, Plan, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, is_local, taken_names
-from zoo_graph.ingest import ingest, record_outcome
+from zoo_graph.ingest import record_outcome
 from zoo_graph.recommendation import probe_candidates
 from zoo_graph.records import Model, Run
 from zoo_graph.store import Connection
@@ -100,14 +100,15 @@ def select(
         track=track,
     )
     if record:
-        digest = hashlib.blake2b(f"{folder.resolve()}|{dataset.digest}".encode(), digest_size=6).hexdigest()
+        # Another folder of a model's name is another run: its word on where the model lies comes later, and counts.
+        sources = sorted(str(trial.candidate.source) for trial in plan.trials)
+        digest = hashlib.blake2b(f"{folder.resolve()}|{dataset.digest}|{sources}".encode(), digest_size=6).hexdigest()
         run = Run.begun("selection", digest, {"dataset": dataset.name})
         # Where a model of this machine lies tells it apart from the next folder of its name.
         local = [
             Model(one.model, source=one.source) for one in (trial.candidate for trial in plan.trials) if is_local(one)
         ]
-        ingest(connection, [dataset_record(dataset), *local], run)
-        record_outcome(connection, outcome, run)
+        record_outcome(connection, outcome, run, also=[dataset_record(dataset), *local])
     return outcome
 
 
@@ -123,10 +124,9 @@ def begun_plan(folder: Path, candidates: Sequence[Candidate], recipe: Recipe | N
     if plan is None:
         return None
     raced = {trial.candidate.model for trial in plan.trials}
-    told = " ".join((*plan.notes, *(failure.model for failure in plan.failures)))
+    known = raced | set(plan.left_out) | {failure.model for failure in plan.failures}
     asked = {candidate.model for candidate in candidates}
-    unexplained = "for the budget" not in told and any(model not in told for model in asked - raced)
-    if unexplained or not raced <= asked:
+    if not raced <= asked <= known:
         raise InputError(
             f"got the candidates {', '.join(sorted(asked))}; {folder} holds a race among {', '.join(sorted(raced))}: "
             "choose another folder, or go on with those"

@@ -93,6 +93,11 @@ def _taken(dataset: "Dataset", who: str, n_classes: int | None, n_samples: int |
     )
 
 
+def known_ids(connection: Connection, label: Label, names: Sequence[str]) -> dict[str, str]:
+    """The graph's ids of these names, as `ingest` understands them (case, aliases); unknown names are absent."""
+    return {name: str(node["id"]) for name, node in _nodes(connection, label, names).items()}
+
+
 def _nodes(connection: Connection, label: Label, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The properties of the nodes that `ingest` would take these names for."""
     ids: dict[str, str] = {}
@@ -110,4 +115,4 @@ def _nodes(connection: Connection, label: Label, names: Sequence[str]) -> dict[s
         return {}
     rows = connection.read(queries.INGEST_PROPERTIES[label], ids=sorted(set(ids.values())))[0]["found"]
     properties = {row["id"]: row for row in rows}
-    return {name: properties[node] for name, node in ids.items()}
+    return {name: properties[node] for name, node in ids.items() if node in properties}

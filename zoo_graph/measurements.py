@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selection.errors import InputError
 from selection.records import Candidate, Failure, Measurement, Recipe
+from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates
 from zoo_graph.ingest import ingest, record_measurements
 from zoo_graph.ingest.session import end_run
@@ -53,15 +53,17 @@ def measure(
     yield from failures
     names = sorted({dataset.name for dataset in datasets})
     measured = sorted({candidate.model for candidate in candidates})
-    digest = hashlib.blake2b(repr((names, measured)).encode(), digest_size=6).hexdigest()
+    # Another folder of a model's name is another run: its word on where the model lies comes later, and counts.
+    sources = sorted(str(candidate.source) for candidate in candidates)
+    digest = hashlib.blake2b(repr((names, measured, sources)).encode(), digest_size=6).hexdigest()
     run = Run.begun("measure", digest, {"datasets": names, "models": measured})
-    counts = ingest(connection, [*_model_records(candidates), *map(dataset_record, datasets)], run)
     if not datasets or not candidates:
         raise InputError(f"got {len(datasets)} datasets and {len(candidates)} usable models; wanted at least one each")
     device = default_device()
     pairs = [(c.model, d.name) for d in datasets for c in candidates if c.modality in {None, d.modality}]
     if not pairs:
         raise InputError(f"got models that read {candidates[0].modality} and datasets of {datasets[0].modality} only")
+    counts = ingest(connection, [*_model_records(candidates), *map(dataset_record, datasets)], run)
     waiting = dict.fromkeys((*pair, seed) for seed in seeds for pair in pairs)
     for found in measuring.measure(
         datasets,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from selection.records import Candidate, Failure, ProxyScore, Recall
 from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence, models_with_results
-from zoo_graph.identity import check_datasets, given_candidates
+from zoo_graph.identity import check_datasets, given_candidates, known_ids
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
@@ -44,11 +44,14 @@ def recommend(
     from selection.recall import Constraints, recall
 
     snapshot = take(connection, folder)
-    target = dataset if isinstance(dataset, str) else dataset.name
+    name = dataset if isinstance(dataset, str) else dataset.name
+    # A name written in another case is the same dataset: none is a source of what is known of itself.
+    ids = known_ids(connection, "Dataset", [name, *hold_out])
+    target, hold_out = ids.get(name, name), [_held(one, ids, snapshot.dataset_ids) for one in hold_out]
     constraints = constraints or Constraints()
     if not isinstance(dataset, str):
         check_datasets(connection, [dataset])
-    elif dataset not in snapshot.dataset_ids:
+    elif target not in snapshot.dataset_ids:
         raise UnknownNameError("dataset", dataset, snapshot.dataset_ids)
     given, failures = given_candidates(connection, models)
     pool = {candidate.model: candidate for candidate in candidates_of(snapshot, checkpoints)}
@@ -122,7 +125,7 @@ def find_candidates(
     for name in names:
         if name in known:
             found[name] = known[name]
-        elif Path(name).expanduser().exists() or (is_hub_id(name) and not known):
+        elif Path(name).expanduser().exists() or is_hub_id(name):
             opened, failed = given_candidates(connection, [name])
             for one in opened:
                 other = found.setdefault(one.model, one)
@@ -165,7 +168,8 @@ def _looked(pool: Pool, probed: "Probed", dataset: "Dataset", measured: Collecti
         notes.append("no proxy could be computed: no model's weights could be opened here")
     elif len(probed.scores) < len(left):
         notes.append(
-            f"proxies were computed for {len(probed.scores)} of {len(left)} models (the others' weights are not known)"
+            f"proxies were computed for {len(probed.scores)} of {len(left)} models (the others' weights are "
+            "not known, or they are no pick)"
         )
     last = {model: f"could not be opened here: {reason}" for model, reason in failed.items() if model in left}
     return _Look(left, probed.scores, last, tuple(notes), frozenset(failed))
@@ -187,6 +191,12 @@ def _worth_probing(pool: Pool, constraints: "Constraints", asked: Collection[str
     return [candidates[index] for index in allowed if candidates[index].source is not None]
 
 
+def _held(name: str, ids: Mapping[str, str], known: Sequence[str]) -> str:
+    if name not in ids:
+        raise UnknownNameError("dataset", name, known)
+    return ids[name]
+
+
 def _suppose_modality(pool: Pool, dataset: "Dataset") -> tuple[dict[str, Candidate], str]:
     """Models of which nothing says what they read may read this; who has weights is asked when they are opened."""
     unknown = sum(one.modality is None for one in pool.values())
@@ -198,7 +208,13 @@ def _suppose_modality(pool: Pool, dataset: "Dataset") -> tuple[dict[str, Candida
 def _merged(given: Candidate, known: Candidate | None) -> Candidate:
     if known is None:
         return given
-    return replace(known, source=given.source, modality=given.modality or known.modality)
+    return replace(
+        known,
+        source=given.source,
+        modality=given.modality or known.modality,
+        n_parameters=known.n_parameters or given.n_parameters,
+        family=known.family or given.family,
+    )
 
 
 def _nothing_to_rank(failures: Sequence[Failure], n_models: int) -> InputError:

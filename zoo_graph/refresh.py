@@ -260,7 +260,11 @@ def _scores(lease: Lease, inputs: _Inputs, run: str) -> Done:
     for row, column, score, count, deviation in zip(rows.tolist(), columns.tolist(), scores, n, spread, strict=True):
         values = (score, matrix.metrics[column], count, deviation)
         wanted.setdefault(matrix.models[row], {})[matrix.datasets[column]] = values
-    notes = (f"{matrix.n_left_out:,} results of another metric or protocol left out",) if matrix.n_left_out else ()
+    notes = (
+        (f"{matrix.n_left_out:,} results left out: half-trained, or under another metric or protocol",)
+        if matrix.n_left_out
+        else ()
+    )
     return derived.update_edges(lease, derived.SCORED, wanted, run), notes
 
 

@@ -4,7 +4,9 @@ Knows the snapshot's columns; knows neither the graph nor what the scores are us
 
 What makes two scores of a dataset comparable, in this order:
 
-1. *Complete*: a fine-tune that was stopped before its end (config: step below total_steps) is no score.
+1. *Complete*: a fine-tune that was stopped before its end (config: step below total_steps) is no score, unless fewer
+   than two models have a complete one: a race trains only its winner to the end, and tells of the others by what all
+   of them scored at the same step.
 2. *Metric*: the one most models were measured by (ties: most results, then name).
 3. *Protocol*, that is method, number of shots and split: the one most models were measured under. A result that
    does not say its method or split counts under the commonest that is said; no other protocol is mixed in.
@@ -62,16 +64,17 @@ def score_matrix(
 ) -> ScoreMatrix:
     """Returns the comparable scores of a snapshot as the module's head defines them, excluded datasets unseen.
 
-    Of the dataset `choose_for` only validation results count, where there are any: nobody chooses by test scores.
+    Of the dataset `choose_for` only complete results count, and of those only validation results, where there are any:
+    nobody chooses by test scores.
 
     Raises:
         UnknownNameError: a dataset to exclude that the snapshot does not hold.
     """
     columns = _Columns.of(snapshot, _excluded(snapshot, exclude_datasets))
     total = len(columns.score)
-    columns = columns.take(columns.complete)
-    if choose_for in snapshot.dataset_ids:
-        columns = columns.take(_for_choosing(columns, snapshot.dataset_ids.index(choose_for)))
+    target = snapshot.dataset_ids.index(choose_for) if choose_for in snapshot.dataset_ids else -1
+    columns = columns.take(columns.complete | (_without_two_complete(columns) & (columns.dataset != target)))
+    columns = columns.take(_for_choosing(columns, target))
     usual = _commonest(columns.dataset, columns.metric, columns.model)
     columns = columns.take(columns.metric == usual[columns.dataset])
     columns = columns.take(_in_protocol(columns))
@@ -179,7 +182,16 @@ def _is_complete(config: str) -> bool:
     if '"total_steps"' not in config:
         return True
     said = json.loads(config)
-    return not ("step" in said and said["step"] < said["total_steps"])
+    step, total = said.get("step"), said.get("total_steps")
+    return not (isinstance(step, int | float) and isinstance(total, int | float) and step < total)
+
+
+def _without_two_complete(columns: _Columns) -> np.ndarray:
+    """Which rows are of a dataset that fewer than two models have a complete result on."""
+    n_datasets = int(columns.dataset.max(initial=-1)) + 1
+    pairs = np.unique(columns.model[columns.complete] * n_datasets + columns.dataset[columns.complete])
+    few: np.ndarray = (np.bincount(pairs % max(n_datasets, 1), minlength=n_datasets) < 2)[columns.dataset]
+    return few
 
 
 def _for_choosing(columns: _Columns, dataset: int) -> np.ndarray:
@@ -190,7 +202,8 @@ def _for_choosing(columns: _Columns, dataset: int) -> np.ndarray:
 
 def _in_protocol(columns: _Columns) -> np.ndarray:
     method, split = (_said_or_usual(columns, codes) for codes in (columns.method, columns.split))
-    protocol = (method + 1) * (int(columns.n_shot.max(initial=0)) + 2) + columns.n_shot + 1
+    shots, shot = np.unique(columns.n_shot, return_inverse=True)
+    protocol = (method + 1) * len(shots) + shot
     protocol = protocol * (int(split.max(initial=0)) + 2) + split + 1
     inside: np.ndarray = protocol == _commonest(columns.dataset, protocol, columns.model)[columns.dataset]
     return inside

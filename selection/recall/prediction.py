@@ -67,8 +67,14 @@ class Levels:
 
     @classmethod
     def of(cls, proxies: Mapping[str, FloatArray], past_proxies: Mapping[str, FloatArray]) -> "Levels | None":
-        """Means over the same models on every dataset (nan where one has no score); None if no proxy has a past."""
-        rows = {name: np.isfinite(proxies[name]) for name in sorted({*proxies} & {*past_proxies})}
+        """Means over the same models on every dataset, those with the longest past (nan where one has no score).
+
+        None if no proxy has a past.
+        """
+        rows = {}
+        for name in sorted({*proxies} & {*past_proxies}):
+            seen = np.isfinite(past_proxies[name]).sum(axis=1) * np.isfinite(proxies[name])
+            rows[name] = (seen == seen.max()) & (seen > 0)
         names = [name for name, computed in rows.items() if computed.any()]
         if not names:
             return None
@@ -116,6 +122,8 @@ def _regressed(offsets: FloatArray, past: FloatArray, here: FloatArray) -> tuple
         if squares <= 1e-12:
             continue
         slope = float(centred @ y) / squares
+        if (1 - 1 / len(y) - centred**2 / squares).min() < 1e-9:
+            continue  # one dataset alone makes the slope: left out, there is none
         # Left-out residuals of a regression are its own over 1 - leverage (Allen's PRESS).
         missed = (y - y.mean() - slope * centred) / (1 - 1 / len(y) - centred**2 / squares)
         plain = (y - y.mean()) * len(y) / (len(y) - 1)

@@ -209,12 +209,27 @@ def test_a_level_that_told_nothing_before_changes_nothing() -> None:
 
 
 def test_levels_are_means_over_the_models_probed_on_the_target() -> None:
-    past = {"knn": np.array([[0.2, 0.4], [0.4, np.nan], [0.9, 0.9]]), "old": np.ones((3, 2))}
+    past = {"knn": np.array([[0.2, 0.4], [0.4, 0.6], [0.9, 0.9]]), "old": np.ones((3, 2))}
     levels = Levels.of({"knn": np.array([0.5, 0.7, np.nan]), "new": np.ones(3)}, past)
     assert levels is not None
-    np.testing.assert_allclose(levels.past, [[0.3, np.nan]])
+    np.testing.assert_allclose(levels.past, [[0.3, 0.5]])
     np.testing.assert_allclose(levels.target, [0.6])
     assert Levels.of({"new": np.ones(3)}, past) is None
+
+
+def test_a_model_without_a_past_does_not_silence_the_levels_of_the_others() -> None:
+    past = {"knn": np.array([[0.2, 0.4], [0.4, 0.6], [np.nan, 0.9], [np.nan, np.nan]])}
+    levels = Levels.of({"knn": np.array([0.5, 0.7, 0.1, 0.2])}, past)
+    assert levels is not None
+    np.testing.assert_allclose(levels.past, [[0.3, 0.5]])
+    np.testing.assert_allclose(levels.target, [0.6])
+
+
+def test_a_level_that_one_dataset_alone_decides_is_no_level() -> None:
+    offsets = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.55])
+    scores = offsets + np.array([[0.02], [-0.02]])
+    lonely = np.array([[0.5, 0.5, 0.5, 0.5, 0.9, 0.5]])
+    assert learn_unit(standardise(scores), levels=Levels(lonely, np.array([0.9]))) == learn_unit(standardise(scores))
 
 
 def test_one_other_dataset_of_fractions_says_little_of_the_next_ones_level() -> None:

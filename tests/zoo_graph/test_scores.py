@@ -113,11 +113,40 @@ def test_an_unknown_dataset_to_exclude_is_named_with_close_matches() -> None:
         score_matrix(snapshot_of(result("a", "imdb", 0.5)), exclude_datasets=["imbd"])
 
 
+HALF, WHOLE = '{"step":20,"total_steps":80}', '{"total_steps":80}'
+
+
 def test_a_fine_tune_stopped_before_its_end_is_no_score() -> None:
-    half, whole = '{"step":20,"total_steps":80}', '{"total_steps":80}'
-    matrix = score_matrix(snapshot_of(result("a", "x", 0.5, config=half), result("b", "x", 0.9, config=whole)))
-    assert matrix.models == ("b",)
+    whole = [result(model, "x", 0.9, config=WHOLE) for model in "bc"]
+    matrix = score_matrix(snapshot_of(result("a", "x", 0.5, config=HALF), *whole))
+    assert matrix.models == ("b", "c")
     assert matrix.n_left_out == 1
+
+
+def test_where_only_the_winner_was_trained_to_the_end_all_count_by_what_they_scored_at_the_same_step() -> None:
+    race = [
+        *(
+            result(model, "x", score, config=HALF, split="validation")
+            for model, score in zip("abc", (0.5, 0.6, 0.4), strict=True)
+        ),
+        result("b", "x", 0.9, config=WHOLE, split="validation"),
+        result("b", "x", 0.8, config=WHOLE, split="test"),
+    ]
+    matrix = score_matrix(snapshot_of(*race))
+    assert matrix.scores[:, 0].tolist() == [0.5, 0.6, 0.4]
+    target = score_matrix(snapshot_of(*race), choose_for="x")
+    assert target.models == ("b",)
+    assert cell(target, "b", "x") == 0.9
+
+
+@pytest.mark.parametrize("config", ['{"step":"final","total_steps":80}', '{"step":5,"unit":"total_steps"}'])
+def test_a_users_own_step_is_a_condition_like_any_other(config: str) -> None:
+    assert score_matrix(snapshot_of(result("a", "x", 0.5, config=config))).models == ("a",)
+
+
+def test_any_number_of_shots_can_be_told_apart() -> None:
+    matrix = score_matrix(snapshot_of(result("a", "x", 0.5, n_shot=2**63 - 1), result("b", "x", 0.5, n_shot=2**63 - 1)))
+    assert matrix.models == ("a", "b")
 
 
 def test_a_step_without_a_total_is_a_condition_like_any_other() -> None:

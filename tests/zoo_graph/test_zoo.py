@@ -12,7 +12,6 @@ from tiny import broken, image_processor, made, save, some_texts, tiny_bert
 
 from selection import hub
 from selection.datasets import Dataset, Limits, from_rows
-from selection.errors import SelectionError
 from selection.records import Candidate, Failure, Measurement, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.ingest import ingest
@@ -201,8 +200,9 @@ def test_each_dataset_is_measured_by_its_own_recipe_and_the_run_counts_all(zoo: 
     assert len(found) == 2  # texts are not tried on a model of images
     (run,) = [run for run in zoo.status()["runs"] if run["kind"] == "measure"]
     assert json.loads(run["counts"])["results"] == 2
-    with pytest.raises(SelectionError, match="image"):
-        list(zoo.measure([films()], [checkpoints / "picture"], recipe=RECIPE))
+    with pytest.raises(InputError, match="image"):
+        list(zoo.measure([films(name="never")], [checkpoints / "picture"], recipe=RECIPE))
+    assert not zoo.holds_dataset("never")
 
 
 def test_without_proxies_those_that_the_graph_holds_do_not_count_either(zoo: Zoo, checkpoints: Path) -> None:
@@ -219,6 +219,28 @@ def test_models_that_do_not_say_what_they_read_are_ranked_for_any_data(zoo: Zoo)
     found = zoo.recommend(films())
     assert [pick.model for pick in found] == ["acme/a", "acme/b"]
     assert "2 of 3 models do not say what they read: taken for text models" in found.notes
+
+
+def test_a_dataset_in_another_case_is_no_source_for_itself(zoo: Zoo) -> None:
+    ingest(zoo.connection, [result("acme/a", "Films", 0.9), result("acme/b", "Films", 0.8)], RUN)
+    ingest(zoo.connection, [result("acme/a", "x", 0.1), result("acme/b", "x", 0.8)], RUN)
+    found = zoo.recommend(films())
+    assert all("over 1 dataset" in reason for pick in found for reason in pick.reasons if "mean z" in reason)
+    assert zoo.recommend("FILMS").picks[0].reasons[0].startswith("measured on your data")
+    with pytest.raises(InputError, match="Films"):
+        zoo.recommend(films(), hold_out=["fillms"])
+
+
+def test_a_race_goes_on_only_among_the_candidates_that_it_began_with(
+    zoo: Zoo, checkpoints: Path, tmp_path: Path
+) -> None:
+    candidates, _ = zoo.candidates([str(checkpoints / "one"), str(checkpoints / "torn")])
+    zoo.select(films(), candidates, folder=tmp_path / "race", recipe=RECIPE)
+    again = zoo.select(films(), candidates, folder=tmp_path / "race", recipe=RECIPE)
+    assert again.best.candidate.model == "local/one"
+    more, _ = zoo.candidates([str(checkpoints / name) for name in ("one", "two")])
+    with pytest.raises(InputError, match="holds a race among local/one"):
+        zoo.select(films(), more, folder=tmp_path / "race", recipe=RECIPE)
 
 
 def test_the_graph_for_networkx_is_the_one_a_refresh_writes(store: Connection, fill, two_families, tmp_path) -> None:

@@ -59,7 +59,7 @@ def measure(
     from selection.records import Failure
     from zoo_graph.measurements import NOT_BEGUN
 
-    opened_data, failed, waiting = [], 0, 0
+    opened_data, failed, waiting, told = [], 0, 0, 0
     for source in datasets:
         try:
             opened_data.append(load_dataset(source, None, text, label, max_train, max_test))
@@ -87,6 +87,7 @@ def measure(
             )
             for count, item in enumerate(found, 1):
                 advance(count)
+                told += 1 if not isinstance(item, Failure) or item.dataset else total // max(1, len(listed(models)))
                 if isinstance(item, Failure) and item.reason == NOT_BEGUN:
                     waiting += 1
                 elif isinstance(item, Failure):
@@ -98,6 +99,8 @@ def measure(
                     show([f"{item.model} on {item.dataset} ({run}): {last}"])
     if failed:
         say(f"{failed} could not be measured; the same command tries them again")
+    if told < total:
+        say(f"{total - told} left out: the model reads another kind of data")
     if waiting:
         say(f"{waiting} not begun within --hours {hours or 0:g}; the same command goes on with them")
     if failed or waiting:

@@ -93,8 +93,8 @@ def demonstrate(
     recipe = protocol.recipe(default_precision(default_device()))
     with Zoo.open(folder / "zoo.db", checkpoints=cache_folder() / "candidates") as zoo:
         say(f"\n1. the seed graph, without {', '.join(held_out)}")
-        for run in zoo.query("MATCH (r:Run {kind: 'selection'}) RETURN r.id AS id"):
-            zoo.forget(run["id"])
+        for run in _runs_on(zoo, held_out):
+            zoo.forget(run)
         for imported in seed.load_without(zoo.connection, held_out, folder / "seed-without-target"):
             say(f"   {imported.lines()[0].split('/')[-1]}: {', '.join(imported.counts.lines())}")
         say("\n2. refresh")
@@ -105,6 +105,7 @@ def demonstrate(
         recall_start = time.perf_counter()
         found = zoo.recommend(dataset, k, max_length=recipe.max_length, track=track)
         recall_seconds = time.perf_counter() - recall_start
+        spent.write()
         _say_recall(found, say)
         say(f"\n4. plan (recall took {recall_seconds:.0f} s)")
         made = zoo.plan(dataset, found.picks, recipe=recipe, workers=workers, eval_points=protocol.POINTS)
@@ -121,6 +122,13 @@ def demonstrate(
     page = report.write(outcome, folder, picks=found.picks, recall_notes=found.notes)
     seconds, cpu_seconds = spent.write()
     return Demonstration(dataset, found, made, outcome, page, held_out, seconds, cpu_seconds, recall_seconds)
+
+
+def _runs_on(zoo: Zoo, datasets: Sequence[str]) -> list[str]:
+    """Selections and measurements that tell of one of these datasets."""
+    rows = zoo.query("MATCH (r:Run) WHERE r.kind IN ['selection', 'measure'] RETURN r.id AS id, r.parameters AS said")
+    said = {row["id"]: json.loads(row["said"] or "{}") for row in rows}
+    return [run for run, one in said.items() if {one.get("dataset"), *one.get("datasets", ())} & set(datasets)]
 
 
 class _Spent:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from selection.records import Candidate, Measurement, Outcome, Progress, Recipe, Standing, Trial
 from zoo_graph.ingest.counts import Counts
@@ -24,13 +25,13 @@ def record_measurements(connection: Connection, measurements: Iterable[Measureme
     return ingest(connection, (record for item in measurements for record in measured(item)), run)
 
 
-def record_outcome(connection: Connection, outcome: Outcome, run: Run) -> Counts:
+def record_outcome(connection: Connection, outcome: Outcome, run: Run, also: Iterable[Record] = ()) -> Counts:
     """Writes a selection: each candidate's last validation score with its curve, and the winner's test score.
 
     Raises:
         StoreError: the store failed; the same call continues.
     """
-    return ingest(connection, outcome_records(outcome), run)
+    return ingest(connection, [*also, *outcome_records(outcome)], run)
 
 
 def measured(item: Measurement) -> Iterator[Record]:
@@ -53,10 +54,22 @@ def outcome_records(outcome: Outcome) -> Iterator[Record]:
         yield _candidate(standing.candidate)
         trial = trials.get(standing.candidate.model)
         if trial is not None and math.isfinite(standing.progress.score):
+            yield from _stops(outcome, standing, trial)
             yield _standing(outcome, standing, trial, "validation", standing.progress.score)
     winner = trials.get(outcome.best.candidate.model) if outcome.standings else None
     if winner is not None and outcome.test_score is not None:
         yield _standing(outcome, outcome.best, winner, "test", outcome.test_score)
+
+
+def _stops(outcome: Outcome, standing: Standing, trial: Trial) -> Iterator[Result]:
+    """Yields what a candidate scored at the rungs it went on from: there all that raced compare."""
+    progress = standing.progress
+    for rung in outcome.plan.rungs[1:]:
+        if rung.until_step in progress.curve_steps and rung.until_step < progress.step:
+            place = progress.curve_steps.index(rung.until_step) + 1
+            until = Progress(rung.until_step, progress.curve_steps[:place], progress.curve[:place], math.nan, math.nan)
+            if math.isfinite(until.score):
+                yield _standing(outcome, replace(standing, progress=until), trial, "validation", until.score)
 
 
 def _standing(outcome: Outcome, standing: Standing, trial: Trial, split: str, score: float) -> Result:
@@ -96,8 +109,8 @@ def _result(
     unit = "fraction" if known is not None and known.unit == "fraction" else "raw"
     return Result(
         model, dataset, name, 0.0 - score if smaller else score, score, unit, split=split, method=recipe.method,
-        seed=recipe.seed, harness=HARNESS, config=conditions, seconds=progress.seconds, curve=progress.curve,
-        curve_steps=progress.curve_steps,
+        seed=recipe.seed, harness=HARNESS, config=conditions, curve=progress.curve,
+        curve_steps=progress.curve_steps, seconds=None if math.isnan(progress.seconds) else progress.seconds,
     )  # fmt: skip
 
 

@@ -3,18 +3,20 @@
 Knows recommendation (probing) and the package `selection`. Every decision is `selection`'s.
 """
 
+import difflib
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selection.records import Candidate, Outcome, Pick, Plan, Recipe
+from selection.records import Candidate, Failure, Outcome, Pick, Plan, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, is_local, taken_names
 from zoo_graph.ingest import record_outcome
 from zoo_graph.recommendation import probe_candidates
 from zoo_graph.records import Model, Run
+from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def plan(
         for candidate in named
         if candidate.model in probed.scores
     ]
-    failures = (*taken, *probed.failures)
+    failures = (*taken, *_with_close_names(connection, folder, probed.failures))
     failed = tuple(f"{failure.model} is left out: {failure.reason}" for failure in failures)
     if not usable:
         raise SelectionInputError("no candidate can be fine-tuned here: " + "; ".join(failed))
@@ -110,6 +112,17 @@ def select(
         ]
         record_outcome(connection, outcome, run, also=[dataset_record(dataset), *local])
     return outcome
+
+
+def _with_close_names(connection: Connection, folder: Path, failures: Sequence[Failure]) -> list[Failure]:
+    """A hub id that cannot be opened may be a model of the zoo, mistyped: the reason names those that are close."""
+    known = take(connection, folder).model_ids if failures else ()
+    found = []
+    for one in failures:
+        close = [] if one.model in known else difflib.get_close_matches(one.model, known, n=3, cutoff=0.8)
+        hint = f"; the zoo holds {', '.join(close)}: did you mean that?" if close else ""
+        found.append(replace(one, reason=one.reason + hint))
+    return found
 
 
 def begun_plan(folder: Path, candidates: Sequence[Candidate], recipe: Recipe | None) -> Plan | None:

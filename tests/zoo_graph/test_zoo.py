@@ -12,6 +12,7 @@ from tiny import broken, image_processor, made, save, some_texts, tiny_bert
 
 from selection import hub
 from selection.datasets import Dataset, Limits, from_rows
+from selection.errors import CheckpointError, SelectionError
 from selection.records import Candidate, Failure, Measurement, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.ingest import ingest
@@ -241,6 +242,19 @@ def test_a_race_goes_on_only_among_the_candidates_that_it_began_with(
     more, _ = zoo.candidates([str(checkpoints / name) for name in ("one", "two")])
     with pytest.raises(InputError, match="holds a race among local/one"):
         zoo.select(films(), more, folder=tmp_path / "race", recipe=RECIPE)
+
+
+def test_a_hub_id_that_cannot_be_opened_and_is_close_to_a_known_model_says_so(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, **options: object) -> Path:
+        raise CheckpointError(f"{source}: no such repository")
+
+    monkeypatch.setattr(hub, "download", refuse)
+    ingest(zoo.connection, [Model("acme/bert-base")], RUN)
+    candidates, _ = zoo.candidates(["acme/bert-bse"])
+    with pytest.raises(SelectionError, match="the zoo holds acme/bert-base: did you mean that"):
+        zoo.plan(films(), candidates, recipe=RECIPE)
 
 
 def test_the_graph_for_networkx_is_the_one_a_refresh_writes(store: Connection, fill, two_families, tmp_path) -> None:

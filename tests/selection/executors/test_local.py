@@ -67,10 +67,15 @@ def interrupted(item: int) -> int:
 
 def test_a_ctrl_c_is_for_the_process_that_started_the_workers() -> None:
     """The terminal sends it to all of them; a worker in the middle of an import would print a traceback."""
-    with LocalExecutor(interrupted, 1, spawn=True) as executor:
-        assert list(executor.run([1, 2])) == [(1, 1), (2, 2)]
-    with pytest.raises(KeyboardInterrupt):
-        interrupted(3)
+    # A background job of a shell starts with the signal ignored, and hands that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with LocalExecutor(interrupted, 1, spawn=True) as executor:
+            assert list(executor.run([1, 2])) == [(1, 1), (2, 2)]
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(3)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("workers", [0, most_workers() + 1, 100_000])

@@ -44,7 +44,8 @@ def demo(
             on_event=lambda event, made: show([f"   {report.event_line(event, made)}"]),
         )
         show(["", *report.lines(shown.outcome), demonstration.check_winner(shown)])
-        show([f"report: {shown.report}", f"{shown.seconds:.0f} s of wall clock, {shown.cpu_seconds:.0f} s of CPU"])
+        spent = f"{shown.seconds:.0f} s of wall clock, {shown.cpu_seconds:.0f} s of CPU in all its calls"
+        show([f"report: {shown.report}", spent])
         if verify:
             show(["", f"6. verify: every candidate on {one}, to the end"])
             compared, runs = verification.verify(

@@ -72,9 +72,7 @@ def measure(
             for run in (
                 Run(candidate, dataset, replace(recipes[dataset.digest], seed=seed), with_proxies=seed == seeds[0])
                 for seed in seeds
-                for dataset in datasets
-                for candidate in candidates
-                if candidate.modality in {None, dataset.modality}
+                for candidate, dataset in pairs(candidates, datasets)
             )
         }
         yield from (done[key] for key in runs if key in done)
@@ -87,6 +85,11 @@ def measure(
                 if isinstance(result, Measurement):
                     journal.append(run.key, result)
                 yield result if isinstance(result, Measurement) else _failure(run, str(result))
+
+
+def pairs(candidates: Sequence[Candidate], datasets: Sequence[Dataset]) -> list[tuple[Candidate, Dataset]]:
+    """Who is measured on what, by dataset: a model that is known to read another modality is left out."""
+    return [(one, dataset) for dataset in datasets for one in candidates if one.modality in {None, dataset.modality}]
 
 
 def _failure(run: Run, reason: str) -> Failure:

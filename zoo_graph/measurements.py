@@ -60,7 +60,7 @@ def measure(
     if not datasets or not candidates:
         raise InputError(f"got {len(datasets)} datasets and {len(candidates)} usable models; wanted at least one each")
     device = default_device()
-    pairs = [(c.model, d.name) for d in datasets for c in candidates if c.modality in {None, d.modality}]
+    pairs = [(candidate.model, dataset.name) for candidate, dataset in measuring.pairs(candidates, datasets)]
     if not pairs:
         raise InputError(f"got models that read {candidates[0].modality} and datasets of {datasets[0].modality} only")
     counts = ingest(connection, [*_model_records(candidates), *map(dataset_record, datasets)], run)

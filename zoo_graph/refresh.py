@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -22,6 +21,7 @@ from zoo_graph import derived, queries
 from zoo_graph.communities import Partition, describe, partition
 from zoo_graph.derived import Changes, EdgeKind, Value, Wanted
 from zoo_graph.errors import InputError, ZooError
+from zoo_graph.ingest.session import code_version
 from zoo_graph.lease import Lease
 from zoo_graph.scores import ScoreMatrix, score_matrix
 from zoo_graph.similarity import Edges, dataset_edges, model_edges, similarity
@@ -191,10 +191,7 @@ def _now() -> str:
 
 
 def _code_version() -> str:
-    try:
-        return f"{version('zoo-graph')}/{_ALGORITHM}"
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return f"source/{_ALGORITHM}"
+    return f"{code_version()}/{_ALGORITHM}"
 
 
 # -- inputs

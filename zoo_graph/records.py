@@ -130,6 +130,11 @@ class Rejected:
 Record = Model | Dataset | Result | Proxy
 
 
+def now() -> str:
+    """Returns the time in UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Who wrote what: an import, a refresh step, a selection."""
@@ -147,6 +152,5 @@ class Run:
     @classmethod
     def begun(cls, kind: RunKind, digest: str, parameters: Mapping[str, object]) -> "Run":
         """A run that begins now; the same kind and digest of its inputs give the same id."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         written = json.dumps(parameters, sort_keys=True)
-        return cls(f"{kind}-{digest}", kind, now, input_digest=digest, parameters=written)
+        return cls(f"{kind}-{digest}", kind, now(), input_digest=digest, parameters=written)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from zoo_graph.importers import ColumnMap, ImportFile, column_map, open_file, re
 from zoo_graph.ingest.counts import Counts
 from zoo_graph.ingest.rejects import RejectLog, RejectsFile, open_rejects
 from zoo_graph.ingest.report import ImportReport
-from zoo_graph.ingest.session import Track, ingest, now, preview
+from zoo_graph.ingest.session import Track, ingest, preview
 from zoo_graph.records import Record, Rejected, Run
 from zoo_graph.store.connection import Connection
 
@@ -88,9 +89,9 @@ def import_run(file: ImportFile, said: ColumnMap) -> Run:
     """Returns the run of a file's import: the same bytes read the same way are the same run."""
     digest = file.table.digest()
     text = f"{digest}\n{file.layout.format}\n{said.canonical()}"
-    identifier = f"import-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+    said_digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
     parameters = {"file": file.table.path.name, "format": file.layout.format, "mapping": json.loads(said.canonical())}
-    return Run(identifier, "import", now(), input_digest=digest, parameters=json.dumps(parameters, sort_keys=True))
+    return replace(Run.begun("import", said_digest, parameters), input_digest=digest)
 
 
 def _rejects(

@@ -1,6 +1,5 @@
 """Writes records to the graph in batches, each one transaction: what a batch acknowledged, no kill takes back."""
 
-import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -13,7 +12,7 @@ from zoo_graph.errors import StoreError
 from zoo_graph.ingest.counts import Counts, Tally
 from zoo_graph.ingest.edges import LABELS, Label
 from zoo_graph.ingest.plan import Known, Plan, Read, apply, learn, plan_batch
-from zoo_graph.records import Record, Run
+from zoo_graph.records import Record, Run, now
 from zoo_graph.store.connection import Connection, Transaction
 
 BATCH_RECORDS = 4000
@@ -116,11 +115,6 @@ def end_run(connection: Connection, run: Run, counts: str, status: str) -> None:
     """Writes that a run has ended, and what it vouches for."""
     values = {"id": run.id, "finished": now(), "counts": counts, "status": status}
     connection.write(lambda transaction: transaction.run(queries.INGEST_RUN_ENDED, **values))
-
-
-def now() -> str:
-    """Returns the time in UTC, ISO 8601 to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def code_version() -> str:

@@ -87,7 +87,8 @@ def _scored(name: str, moments: Moments, sample_digest: str) -> ProxyScore:
 def _value(name: str, moments: Moments) -> tuple[float, str | None]:
     """The score, or nan and why."""
     try:
-        score = PROXIES[name](moments)
+        with np.errstate(invalid="ignore"):  # BLAS may flag finite data; the value is checked below
+            score = PROXIES[name](moments)
     except InputError as error:
         return float("nan"), str(error)
     except (ArithmeticError, MemoryError, ValueError) as error:  # LinAlgError is a ValueError

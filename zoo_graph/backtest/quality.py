@@ -142,7 +142,7 @@ def _discounts(n: int, rank: int) -> FloatArray:
 
 
 def _picks_at_random(tried: FloatArray, best: float, told: float) -> dict[str, float]:
-    """The exact expectation over all orders: the i-th best (from 0) is the best of k with chance C(n-1-i, k-1) / C(n, k)."""
+    """The exact expectation over all orders: place i (from 0) is the best of k with chance C(n-1-i, k-1) / C(n, k)."""
     ranked = np.sort(tried)[::-1]
     n = len(ranked)
     found = {}

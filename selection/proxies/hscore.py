@@ -3,7 +3,8 @@
 import numpy as np
 import scipy.linalg
 
-from selection.proxies.moments import Matrix, Moments
+from selection.proxies.moments import Moments
+from selection.proxies.spectra import Matrix
 
 
 def hscore(moments: Moments) -> float:
@@ -21,10 +22,10 @@ def hscore(moments: Moments) -> float:
 
 def regularized_hscore(moments: Moments) -> float:
     """(1 - a) tr(St_a^-1 Sb), St_a = (1 - a) St + a tr(St)/D I, with a by Ledoit and Wolf; identical rows score 0."""
-    a, variance = shrinkage(moments), float(moments.squared_norms.mean()) / moments.n_dims
+    a, variance = shrinkage(moments), moments.norm_means[0] / moments.n_dims
     if variance == 0.0:
         return 0.0
-    if moments.n_dims > moments.n_rows or a < 1e-10:  # so little shrinkage may leave the covariance singular
+    if moments.dual or a < 1e-10:  # so little shrinkage may leave the covariance singular
         return _shrunk_in_eigenbasis(moments, a, variance)
     covariance = moments.centered_gram * ((1 - a) / moments.n_rows)
     np.fill_diagonal(covariance, covariance.diagonal() + a * variance)
@@ -35,13 +36,18 @@ def regularized_hscore(moments: Moments) -> float:
 def shrinkage(moments: Moments) -> float:
     """Ledoit and Wolf's intensity a of shrinking St towards tr(St)/D I (2004, section 3.3), in [0, 1]."""
     n, d = moments.n_rows, moments.n_dims
-    trace = float(moments.squared_norms.mean())
-    if d > n:
+    trace, fourth = moments.norm_means
+    if moments.dual:
         frobenius = float(np.square(moments.centered_spectrum.values).sum()) / n**2
     else:
         frobenius = float(np.square(moments.centered_gram).sum()) / n**2
-    spread = (float(np.square(moments.squared_norms).mean()) - frobenius) / (d * n)
-    distance = (frobenius - trace**2 / d) / d
+    return ledoit_wolf(trace, fourth, frobenius, n, d)
+
+
+def ledoit_wolf(trace: float, fourth: float, frobenius: float, n_rows: int, n_dims: int) -> float:
+    """The intensity from a covariance's trace, the mean fourth power of its rows' lengths and its squared norm."""
+    spread = (fourth - frobenius) / (n_dims * n_rows)
+    distance = (frobenius - trace**2 / n_dims) / n_dims
     return max(0.0, min(spread, distance)) / distance if distance > 0 else 0.0
 
 

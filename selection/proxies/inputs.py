@@ -43,7 +43,10 @@ def compact_labels(labels: npt.ArrayLike, n_rows: int) -> Ints:
     """
     array = np.asarray(labels)
     if array.ndim != 1 or array.dtype.kind not in "iub":
-        raise InputError(f"labels: got {array.dtype} of shape {array.shape}, wanted a flat array of integers")
+        raise InputError(
+            f"labels: got {array.dtype} of shape {array.shape}, wanted a flat array of integers, one class per row; "
+            "for numbers to predict pass task='regression'"
+        )
     if len(array) != n_rows:
         raise InputError(f"labels: got {len(array)} for {n_rows} rows of features, wanted one label per row")
     if array.min() < 0:
@@ -52,6 +55,32 @@ def compact_labels(labels: npt.ArrayLike, n_rows: int) -> Ints:
     if len(values) < 2:
         raise InputError(f"labels: got one class only ({values[0]}), wanted at least two to tell apart")
     return compact.astype(np.int64)
+
+
+def checked_targets(targets: npt.ArrayLike, n_rows: int) -> npt.NDArray[np.float64]:
+    """The numbers to predict as a finite (N,) array of float64 with at least two values.
+
+    Raises:
+        InputError: not numbers, another length than the features, NaN or infinity, values beyond the range of
+            float32, the same number every time.
+    """
+    array = np.asarray(targets)
+    if array.ndim != 1 or array.dtype.kind not in "fiub":
+        raise InputError(f"targets: got {array.dtype} of shape {array.shape}, wanted a flat array of numbers")
+    if len(array) != n_rows:
+        raise InputError(f"targets: got {len(array)} for {n_rows} rows of features, wanted one number per row")
+    rows = np.flatnonzero(~np.isfinite(array))
+    if len(rows):
+        raise InputError(
+            f"targets: got NaN or infinity in {len(rows)} of {n_rows} rows (first: row {rows[0]}), wanted finite "
+            "numbers; drop those rows"
+        )
+    numbers = array.astype(np.float64)
+    if np.abs(numbers).max() > np.finfo(np.float32).max:
+        raise InputError("targets: got values beyond 3e38, wanted what float32 can hold; scale the targets")
+    if (numbers == numbers[0]).all():
+        raise InputError(f"targets: got {numbers[0]} in every row, wanted at least two values to tell apart")
+    return numbers
 
 
 def checked_source(source: npt.ArrayLike, n_rows: int, name: str) -> Floats:

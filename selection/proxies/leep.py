@@ -25,8 +25,7 @@ def empirical_log_likelihood(moments: Moments, theta: Floats) -> float:
     theta (N, Z) has a distribution in each row; a z that no row uses counts nothing. Cost O(N Z): each class's rows
     meet only their own row of P, so the (N, C) product is never formed.
     """
-    rows = [np.flatnonzero(moments.labels == label) for label in range(len(moments.counts))]
-    parts = [theta[index] for index in rows]
+    parts = [theta[index] for index in moments.class_rows]
     joint = np.stack([part.sum(axis=0, dtype=np.float64) for part in parts])
     total = joint.sum(axis=0)
     given = np.divide(joint, total, out=np.zeros_like(joint), where=total > 0).astype(theta.dtype)

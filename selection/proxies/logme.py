@@ -3,7 +3,8 @@
 import numpy as np
 
 from selection.errors import InputError
-from selection.proxies.moments import Matrix, Moments, Spectrum
+from selection.proxies.moments import Moments
+from selection.proxies.spectra import Matrix, Spectrum
 
 ROUNDS = 11
 TOLERANCE = 1e-3
@@ -12,7 +13,7 @@ _TINY = np.finfo(np.float64).tiny
 
 
 def logme(moments: Moments) -> float:
-    """Maximum log evidence per row of regressing each class's indicator on the features, mean over classes.
+    """Maximum log evidence per row of regressing each class's indicator (or the numbers) on the features, their mean.
 
     Features are not centred. Values are comparable only between models measured on the same rows. Where D > N the
     D - N zero eigenvalues count, as the evidence demands; the authors' program drops them there.
@@ -24,7 +25,7 @@ def logme(moments: Moments) -> float:
     if len(spectrum.values) == 0:
         raise InputError("got features that are all zero, wanted some that are not; LogME is not defined here")
     squared = np.square(spectrum.projections)
-    rest = np.maximum(moments.counts - squared.sum(axis=0), 0.0)
+    rest = np.maximum(moments.target_energies - squared.sum(axis=0), 0.0)
     if len(spectrum.values) == moments.n_rows:
         rest[:] = 0.0  # the features span every target; what is left of the difference is rounding
     return float(_evidence(spectrum, squared, rest, moments.n_rows).mean())

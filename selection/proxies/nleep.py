@@ -6,7 +6,8 @@ import numpy as np
 
 from selection.errors import InputError
 from selection.proxies.leep import empirical_log_likelihood
-from selection.proxies.moments import Matrix, Moments
+from selection.proxies.moments import Moments
+from selection.proxies.spectra import Matrix
 
 COMPONENTS_PER_CLASS = 5
 ROWS_PER_COMPONENT = 5
@@ -35,10 +36,10 @@ def nleep(moments: Moments) -> float:
     Raises:
         InputError: all rows are the same.
     """
+    n_components = min(COMPONENTS_PER_CLASS * len(moments.class_rows), max(1, moments.n_rows // ROWS_PER_COMPONENT))
     rows = moments.principal(VARIANCE_KEPT)
     if rows.shape[1] == 0:
         raise InputError("got the same features in every row, wanted rows that differ to cluster them")
-    n_components = min(COMPONENTS_PER_CLASS * len(moments.counts), max(1, moments.n_rows // ROWS_PER_COMPONENT))
     mixture = fitted(rows, starting_mixture(rows, n_components, np.random.default_rng(moments.seed)))
     return empirical_log_likelihood(moments, posteriors(rows, mixture)[0])
 

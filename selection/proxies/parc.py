@@ -4,8 +4,9 @@ import numpy as np
 
 from selection.errors import InputError
 from selection.proxies.inputs import Ints
-from selection.proxies.moments import Matrix, Moments, centred, principal_scores
+from selection.proxies.moments import Moments
 from selection.proxies.sampling import stratified_sample
+from selection.proxies.spectra import Matrix, centred, principal_scores
 
 PROBE_ROWS = 500
 REDUCED_DIMS = 32

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 
 from selection.errors import InputError
-from selection.proxies.moments import Moments, eigen_coordinates, principal_scores
+from selection.proxies.moments import Moments
 
 
 def test_statistics_equal_their_definitions(sample):
@@ -12,7 +11,11 @@ def test_statistics_equal_their_definitions(sample):
     centered = features - features.mean(axis=0)
     np.testing.assert_allclose(moments.centered_gram, centered.T @ centered, atol=1e-9)
     np.testing.assert_allclose(moments.centered_kernel, centered @ centered.T, atol=1e-9)
-    np.testing.assert_allclose(moments.centered_class_sums, sample.one_hot.T @ centered, atol=1e-9)
+    np.testing.assert_allclose(moments.target_sums, sample.one_hot.T @ centered, atol=1e-9)
+    means = np.stack([centered[sample.labels == label].mean(axis=0) for label in sample.labels])
+    np.testing.assert_allclose(moments.within, centered - means, atol=1e-9)
+    np.testing.assert_allclose(moments.within_gram, (centered - means).T @ (centered - means), atol=1e-9)
+    np.testing.assert_allclose(moments.class_squares, sample.one_hot.T @ np.square(centered - means), atol=1e-9)
     np.testing.assert_allclose(moments.squared_norms, np.square(centered).sum(axis=1), atol=1e-9)
     assert moments.counts.tolist() == np.bincount(sample.labels).tolist()
 
@@ -28,25 +31,6 @@ def test_a_spectrum_holds_the_squared_singular_values_and_the_labels_share_in_ea
     np.testing.assert_allclose(spectrum.values[::-1], s[:rank] ** 2, rtol=1e-6, atol=1e-9 * s[0] ** 2)
     expected = np.square(u[:, :rank].T @ sample.one_hot)
     np.testing.assert_allclose(np.square(spectrum.projections)[::-1], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 50])
-def test_eigen_coordinates_rebuild_the_matrix_and_its_effect_on_the_targets(size):
-    generator = np.random.default_rng(size)
-    root, targets = generator.standard_normal((size, size)), generator.standard_normal((size, 3))
-    gram = root @ root.T
-    before = gram.copy()
-    values, coordinates = eigen_coordinates(gram, targets)
-    np.testing.assert_allclose(values, np.linalg.eigvalsh(gram), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose((coordinates.T * values) @ coordinates, targets.T @ gram @ targets, atol=1e-9)
-    np.testing.assert_array_equal(gram, before)
-
-
-def test_principal_scores_are_a_standardised_pca(sample):
-    centered = np.asarray(sample.features, np.float64) - sample.features.mean(axis=0, dtype=np.float64)
-    scores = principal_scores(centered, 5)
-    expected = PCA(5, svd_solver="full").fit_transform(centered)
-    np.testing.assert_allclose(np.abs(scores), np.abs(expected / expected.std(axis=0)), atol=1e-5)
 
 
 def test_reducing_replaces_the_features_by_standardised_components(sample):
@@ -75,3 +59,23 @@ def test_labels_may_be_any_integers():
     moments = Moments(np.eye(4), np.array([900, 7, 900, 31], dtype=np.uint16))
     assert moments.labels.tolist() == [2, 0, 2, 1]
     assert moments.counts.tolist() == [1, 1, 2]
+
+
+def test_compact_rows_keep_their_distances_in_no_more_dims_than_rows(sample):
+    moments = Moments(sample.features, sample.labels)
+    assert moments.compact.n_dims <= moments.n_rows
+    np.testing.assert_allclose(moments.compact.centered_kernel, moments.centered_kernel, atol=1e-9)
+
+
+def test_scatter_within_tight_classes_far_apart_keeps_its_digits():
+    generator = np.random.default_rng(0)
+    labels, tight = np.arange(60) % 2, 1e-6 * generator.standard_normal((60, 3))
+    moments = Moments(tight + 1e3 * labels[:, None], labels)
+    expected = sum(np.cov(tight[labels == c].T, bias=True) * 30 for c in (0, 1))
+    np.testing.assert_allclose(moments.within_gram, expected, rtol=1e-3)
+
+
+def test_a_class_whose_rows_are_equal_has_no_scatter_at_all():
+    moments = Moments(np.repeat([[0.1, 0.7], [0.3, -0.2]], 7, axis=0), np.repeat([0, 1], 7))
+    assert not moments.within.any()
+    assert not moments.class_squares.any()

@@ -57,6 +57,7 @@ def test_identical_rows_leave_only_what_is_defined():
         "hscore",
         "regularized_hscore",
         "ridge_probe",
+        "transrate",
     }
 
 

@@ -15,8 +15,8 @@ from zoo_graph.backtest.summary import Mean, Paired, Results, Unit, results
 
 SHOWN = ("pearson", "weighted_tau", "spearman", "ndcg10", "hit10", *(f"regret{k}" for k in RANKS), "coverage90")
 COMPARED = tuple(name for name in METRICS if name not in ("coverage90", "tie_win_rate"))
-_NAME = 26
-_WIDTH = 8
+_NAME = 32
+_WIDTH, _WIDE = 9, 17
 _SHORT = {"weighted_tau": "w. tau", "coverage90": "cover90"}
 _NOTE = (
     "regret<k>: best true score less the best of the first k, over best less median; 0 is none, 1 no better than the "
@@ -52,7 +52,7 @@ def lines(
 
 
 def _means(regime: str, found: Results, group: Group, rankers: Sequence[str]) -> Iterator[str]:
-    yield _title(f"{group.name}, {regime}", "n", *(_SHORT.get(name, name) for name in SHOWN))
+    yield _row(f"{group.name}, {regime}", "n", *(_SHORT.get(name, name) for name in SHOWN))
     for ranker in rankers:
         means = [found.mean(ranker, metric, group.matrices, group.over) for metric in SHOWN]
         n = max(one.n for one in means)
@@ -63,13 +63,13 @@ def _means(regime: str, found: Results, group: Group, rankers: Sequence[str]) ->
 def _differences(found: Results, group: Group, rankers: Sequence[str], baseline: str) -> Iterator[str]:
     """How much less regret than the baseline, with p, and the gain in agreement with its standard error."""
     metrics = [*(f"regret{k}" for k in RANKS), "pearson", "weighted_tau"]
-    yield _title(f"against {baseline}", "n", *(f"{_SHORT.get(name, name)}  p" for name in metrics), width=16)
+    yield _row(f"against {baseline}", "n", *(f"{_SHORT.get(name, name)}  p" for name in metrics), width=_WIDE)
     for ranker in rankers:
         if ranker != baseline:
             all_paired = [found.paired(ranker, metric, group.matrices, group.over, baseline) for metric in metrics]
             n = max(one.difference.n for one in all_paired)
             if n:
-                yield _row(ranker, str(n), *map(_compared, metrics, all_paired), width=16)
+                yield _row(ranker, str(n), *map(_compared, metrics, all_paired), width=_WIDE)
 
 
 def _compared(metric: str, paired: Paired) -> str:
@@ -79,11 +79,7 @@ def _compared(metric: str, paired: Paired) -> str:
     return f"{change}{' tie' if paired.is_tie else ''} {paired.p:.3f}"
 
 
-def _title(name: str, n: str, *cells: str, width: int = _WIDTH + 1) -> str:
-    return _row(name, n, *cells, width=width)
-
-
-def _row(name: str, n: str, *cells: str, width: int = _WIDTH + 1) -> str:
+def _row(name: str, n: str, *cells: str, width: int = _WIDTH) -> str:
     return f"{name[:_NAME]:{_NAME}}{n:>5}" + "".join(f"{cell:>{width}}" for cell in cells)
 
 

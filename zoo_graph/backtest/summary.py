@@ -42,8 +42,8 @@ class Paired:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the difference is under one standard error."""
-        return not abs(self.difference.value) >= self.difference.stderr
+        """Whether the difference is at most one standard error, or none is known."""
+        return not abs(self.difference.value) > self.difference.stderr
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,14 +1,14 @@
-"""A backtest as a picture: what each ranker's first k miss, and by how much that differs from the baseline.
+"""A backtest as a picture: what the first 1, 3, 5 and 10 models of each ranker miss, beside the baseline.
 
 matplotlib is imported when a picture is drawn, and used without its global state.
 """
 
 import io
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from selection.chart import LINE, MUTED, PAGE, TEXT, WINNER, spread
+from selection.chart import LINE, MUTED, PAGE, TEXT, WINNER
 from zoo_graph.backtest.quality import RANKS
 from zoo_graph.backtest.summary import Results, Unit
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#b3261e", "#2e7d4f", "#8a5a00", "#6a3fa0", "#00788a", "#a03f6e", "#5b6572", "#3f5a9c")
 _OURS = "ours"
-_PLACES = tuple(range(len(RANKS)))
 
 
 def png(
@@ -52,88 +50,76 @@ def svg(
 
 
 def _figure(found: Results, matrices: Collection[str] | None, over: Unit, baseline: str) -> "Figure":
+    """One row a ranker, the least regret at the top; one panel for each number of models tried."""
     from matplotlib.figure import Figure
 
-    rankers = [name for name in found.rankers if found.mean(name, "regret1", matrices, over).n]
-    colours = _colours(rankers, baseline)
-    figure = Figure(figsize=(11, 4.6))
-    left, right = figure.add_axes((0.06, 0.13, 0.36, 0.74)), figure.add_axes((0.62, 0.13, 0.22, 0.74))
-    n = found.mean(baseline, "regret1", matrices, over).n
-    _frame(left, f"regret of the best of k, {found.regime}, mean of {n} {over}")
-    _frame(right, f"less regret than {baseline} (below 0), ± standard error")
-    ends = []
-    for name in rankers:
-        means = [found.mean(name, f"regret{k}", matrices, over) for k in RANKS]
-        width = 2.6 if name == _OURS else 1.5
-        left.plot(_PLACES, [one.value for one in means], color=colours[name], linewidth=width, marker="o", markersize=3)
-        ends.append((means[-1].value, name))
-    # In a picture of means near 0, chance would fill the axis: it may leave it at the top.
-    shown = [found.mean(name, "regret1", matrices, over).value for name in rankers if name != "random"]
-    if shown:
-        left.set_ylim(0, 1.15 * max(shown) or 1.0)
-    _names(left, ends, colours)
-    _compare(right, found, matrices, over, baseline, colours)
+    rankers = _ranked(found, matrices, over)
+    height = 1.3 + 0.27 * max(1, len(rankers))
+    figure = Figure(figsize=(12, height))
+    bottom, top = 0.55 / height, 1 - 0.75 / height
+    for panel, k in enumerate(RANKS):
+        axes = figure.add_axes((0.22 + 0.198 * panel, bottom, 0.168, top - bottom))
+        _frame(axes, rankers if panel == 0 else [""] * len(rankers), f"best of {k}" if k > 1 else "first pick")
+        _panel(axes, found, matrices, over, baseline, rankers, f"regret{k}")
+    most = max((found.mean(name, "regret1", matrices, over).n for name in rankers), default=0)
+    about = f"Regret, {found.regime}: mean of up to {most} {over} ± standard error, change against {baseline}"
+    figure.text(0.01, 1 - 0.3 / height, about, fontsize=11, color=TEXT, parse_math=False)
     return figure
 
 
-def _colours(rankers: list[str], baseline: str) -> dict[str, str]:
-    others = [name for name in rankers if name not in (_OURS, baseline)]
-    found = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(others)}
-    return {**found, _OURS: WINNER, baseline: TEXT}
+def _ranked(found: Results, matrices: Collection[str] | None, over: Unit) -> list[str]:
+    """The rankers that have a regret here, by its mean over the numbers tried."""
+    means = {
+        name: sum(found.mean(name, f"regret{k}", matrices, over).value for k in RANKS)
+        for name in found.rankers
+        if found.mean(name, "regret1", matrices, over).n
+    }
+    return sorted(means, key=means.__getitem__)
 
 
-def _frame(axes: "Axes", title: str) -> None:
-    axes.set_title(title, fontsize=10, color=TEXT, loc="left", parse_math=False)
-    axes.set_xticks(_PLACES, [str(k) for k in RANKS])
-    axes.set_xlabel("models tried (k)", color=MUTED, fontsize=10)
-    axes.set_xlim(-0.2, len(RANKS) - 0.8)
-    axes.grid(axis="y", color=LINE, linewidth=0.7)
+def _frame(axes: "Axes", names: Sequence[str], title: str) -> None:
+    axes.set_title(title, fontsize=10, color=TEXT, loc="left")
+    axes.set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="x", color=LINE, linewidth=0.7)
     axes.tick_params(colors=MUTED, length=0, labelsize=9)
     axes.set_axisbelow(True)
     for name, spine in axes.spines.items():
         spine.set_visible(name == "bottom")
         spine.set_color(LINE)
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_color(WINNER if name == _OURS else TEXT)
 
 
-def _names(axes: "Axes", ends: list[tuple[float, str]], colours: dict[str, str]) -> None:
-    """Each line's name beside its end; those that would overlap are moved apart."""
-    ends = sorted(end for end in ends if math.isfinite(end[0]))
-    low, high = axes.get_ylim()
-    for height, (_, name) in zip(spread([end[0] for end in ends], (high - low) * 0.055), ends, strict=True):
-        axes.annotate(
-            name,
-            (_PLACES[-1], height),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=colours[name],
-            parse_math=False,
-            annotation_clip=False,
-        )
-
-
-def _compare(
+def _panel(
     axes: "Axes",
     found: Results,
     matrices: Collection[str] | None,
     over: Unit,
     baseline: str,
-    colours: dict[str, str],
+    rankers: Sequence[str],
+    metric: str,
 ) -> None:
-    axes.axhline(0, color=TEXT, linewidth=1)
-    names = [name for name in colours if name not in (baseline, "random") and name in found.rankers]
-    for index, name in enumerate(names):
-        all_paired = [found.paired(name, f"regret{k}", matrices, over, baseline).difference for k in RANKS]
-        if not all_paired[0].n:
-            continue
-        shift = (index - (len(names) - 1) / 2) * min(0.12, 0.6 / max(1, len(names)))
-        axes.errorbar(
-            [place + shift for place in _PLACES],
-            [one.value for one in all_paired],
-            yerr=[0.0 if math.isnan(one.stderr) else one.stderr for one in all_paired],
-            color=colours[name],
-            fmt="o",
-            markersize=5 if name == _OURS else 3.5,
-            linewidth=1.2,
-        )
+    means = [found.mean(name, metric, matrices, over) for name in rankers]
+    plain = found.mean(baseline, metric, matrices, over)
+    if plain.n:
+        axes.axvline(plain.value, color=TEXT, linewidth=1)
+    for row, (name, mean) in enumerate(zip(rankers, means, strict=True)):
+        colour = WINNER if name == _OURS else TEXT if name == baseline else MUTED
+        error = 0.0 if math.isnan(mean.stderr) else mean.stderr
+        axes.errorbar(mean.value, row, xerr=error, color=colour, fmt="o", markersize=5, linewidth=1.3)
+        paired = found.paired(name, metric, matrices, over, baseline)
+        if name != baseline and paired.difference.n and math.isfinite(paired.relative):
+            axes.annotate(
+                f"{paired.relative:+.0%}",
+                (1.0, row),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="center",
+                fontsize=8,
+                color=colour,
+                bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
+            )
+    reach = max((mean.value for mean in means), default=0.0)
+    # The last third of the panel is for the figures.
+    axes.set_xlim(0, 1.45 * reach if reach > 0 else 1.0)

@@ -1,0 +1,63 @@
+"""One message over all edges of a type at once: a sparse matrix product with its gradient.
+
+SciPy's compressed rows, as gathering and scattering edge by edge takes 13 to 60 times as long (100,000 edges, width
+48, one thread), and PyTorch Geometric's own sparse path wants pyg-lib or torch-sparse.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from zoo_graph.snapshot import Floats, Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adjacency:
+    """Weighted edges as compressed rows: what arrives (destinations, sources), and its transpose for the gradient."""
+
+    arriving: sp.csr_array
+    leaving: sp.csr_array
+
+
+def mean_adjacency(sources: Integers, destinations: Integers, weight: Floats, shape: tuple[int, int]) -> Adjacency:
+    """Returns edges (E,) such that a product is the mean over arriving edges of weight times source.
+
+    `shape`: numbers of destinations and of sources.
+    """
+    n = np.maximum(np.bincount(destinations, minlength=shape[0]), 1)
+    values = (weight / n[destinations]).astype(np.float32)
+    arriving = sp.csr_array((values, (destinations, sources)), shape=shape)
+    return Adjacency(arriving, sp.csr_array(arriving.T))
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, adjacency: Adjacency) -> Tensor:
+        context.adjacency = adjacency
+        return torch.from_numpy(adjacency.arriving @ x.detach().numpy())
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return torch.from_numpy(context.adjacency.leaving @ gradient.numpy()), None
+
+
+class WeightedMean(nn.Module):
+    """The mean over arriving edges of weight times source, then a linear map: a layer for HeteroConv.
+
+    With the residuals of results as weights it is one step of collaborative filtering: the kinds of datasets a model
+    is good at.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor | tuple[Tensor, Tensor], adjacency: Adjacency) -> Tensor:
+        """Returns what arrives, (destinations, width), 0 where nothing does. `x`: nodes, or (sources, destinations)."""
+        arrived: Tensor = _Product.apply(x[0] if isinstance(x, tuple) else x, adjacency)
+        mapped: Tensor = self.map(arrived)
+        return mapped

@@ -17,8 +17,8 @@ ROOMS = {
     "zoo_graph": [
         "errors", "records", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",
         "scores", "similarity", "communities", "link_prediction", "lease", "derived", "refresh",
-        "evidence", "backtest", "identity", "recommendation", "choice", "measurements", "zoo", "demo", "service", "settings",
-        "client", "cli",
+        "evidence", "backtest", "identity", "recommendation", "choice", "measurements", "zoo", "demo", "service",
+        "settings", "client", "cli",
     ],
 }  # fmt: skip
 

@@ -128,7 +128,8 @@ def sign_flip_p(differences: FloatArray) -> float:
     """
     if not len(differences):
         return np.nan
-    moved = differences[differences != 0]
+    # Sorted: workers bring their results in any order, and p must not depend on it.
+    moved = np.sort(differences[differences != 0])
     if not len(moved):
         return 1.0
     observed = abs(float(moved.sum())) * (1 - 1e-12)

@@ -85,3 +85,8 @@ def test_many_differences_are_tested_by_random_flips_close_to_the_exact_p() -> N
     signs = np.array(list(itertools.product((1, -1), repeat=15)))
     exact = (np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12).mean()
     assert sign_flip_p(differences) == pytest.approx(exact, abs=0.01)
+
+
+def test_p_does_not_depend_on_the_order_of_the_targets() -> None:
+    differences = np.random.default_rng(2).standard_normal(30) + 0.2
+    assert sign_flip_p(differences) == sign_flip_p(differences[::-1])

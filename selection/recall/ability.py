@@ -53,6 +53,17 @@ class Ability:
     n_results: FloatArray
     slope: float
 
+    def of(self, rows: IntArray) -> "Ability":
+        """Those of the models `rows`."""
+        return Ability(
+            self.mean[rows],
+            self.variance[rows],
+            self.prior[rows],
+            self.trust[rows],
+            self.n_results[rows],
+            self.slope,
+        )
+
 
 def read_metadata(candidates: Sequence[Candidate]) -> Metadata:
     """Codes the candidates' size and family; an unknown family is a family of its own."""

@@ -28,6 +28,8 @@ class Evidence:
     compared within one dataset, so each dataset may have its own sample size. Proxies that are not
     finite count as not computed. `measured` (M,) are results on the target itself, in the unit of
     `metric`. `target`, where given, is checked to be absent from `datasets`: its results must not leak.
+    `similarity` basis -> (D + 1, D + 1) says how alike datasets are, the target last: any scale, larger is more
+    alike, nan not known. How far each basis tells who wins is learnt.
 
     Raises:
         InputError: shapes that do not match, names given twice, infinite scores, no candidates, a target
@@ -42,6 +44,7 @@ class Evidence:
     measured: FloatArray | None = None
     metric: str = "score"
     target: str | None = None
+    similarity: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         models, sources = len(self.candidates), len(self.datasets)
@@ -61,6 +64,10 @@ class Evidence:
             _check_array(f"proxies[{name!r}]", values, (models,))
         for name, values in self.past_proxies.items():
             _check_array(f"past_proxies[{name!r}]", values, (models, sources))
+        for name, values in self.similarity.items():
+            _check_array(
+                f"similarity[{name!r}]", values, (sources + 1, sources + 1), "(datasets and the target) squared"
+            )
         if self.measured is not None:
             _check_array("measured", self.measured, (models,))
             if np.isinf(self.measured).any():
@@ -73,6 +80,8 @@ def _check_unique(what: str, names: list[str]) -> None:
         raise InputError(f"got the {what} {twice[0]!r} twice; wanted each once: merge its rows")
 
 
-def _check_array(what: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+def _check_array(
+    what: str, values: FloatArray, shape: tuple[int, ...], meaning: str = "(candidates, datasets) in their order"
+) -> None:
     if values.shape != shape:
-        raise InputError(f"got {what} of shape {values.shape}; wanted {shape}: (candidates, datasets) in their order")
+        raise InputError(f"got {what} of shape {values.shape}; wanted {shape}: {meaning}")

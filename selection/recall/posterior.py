@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from selection.recall.evidence import Evidence, FloatArray, IntArray
-from selection.recall.history import History, learn_history
+from selection.recall.history import History, learn_history, weigh_history
 from selection.recall.prediction import (
     Calibration,
     Levels,
@@ -18,6 +18,7 @@ from selection.recall.prediction import (
     predict,
     shared_residuals,
 )
+from selection.recall.similarity import Relations, relate
 from selection.recall.stacking import Belief, Trust, apply_trust, learn_trust, standardise_proxy
 
 N_DRAWS = 2000
@@ -29,10 +30,16 @@ class Posterior:
 
     `prediction.mean` and `.sd` are on the z-scale (0 = an average model of the zoo on this dataset, 1 = a
     standard deviation of models), the sd not yet calibrated; `low` and `high` (M,) bound the score at the level
-    asked for. `in_units` is False where nothing tells the target's unit: scores then are z.
+    asked for. `in_units` is False where nothing tells the target's unit: scores then are z. `plain` is the history in
+    which all datasets count the same; `beliefs` (D) are those that would have been had of each past dataset, before
+    any result on it, and `residuals` (M, D) what they missed by.
     """
 
+    plain: History
     history: History
+    relations: Relations
+    beliefs: tuple[Belief, ...]
+    residuals: FloatArray
     trust: Trust
     target: Target
     prediction: Prediction
@@ -54,7 +61,9 @@ class Posterior:
 
 def learn_posterior(evidence: Evidence, level: float) -> Posterior:
     """Learns the posterior of every candidate. Cost O(M D), plus O(M D^2 k) where k models are measured."""
-    history = learn_history(evidence.scores, evidence.candidates)
+    plain = learn_history(evidence.scores, evidence.candidates)
+    relations = relate(plain.columns.z, evidence.similarity)
+    history = weigh_history(plain, relations)
     names = tuple(sorted(name for name, values in evidence.proxies.items() if np.isfinite(values).any()))
     trust = learn_trust(history, evidence.past_proxies, names)
     beliefs = [
@@ -72,7 +81,20 @@ def learn_posterior(evidence: Evidence, level: float) -> Posterior:
     low = prediction.score - calibration.low * prediction.score_sd
     high = prediction.score + calibration.high * prediction.score_sd
     in_units = unit is not None or bool((~np.isnan(measured)).any())
-    return Posterior(history, trust, target, prediction, calibration, low, high, in_units)
+    return Posterior(
+        plain,
+        history,
+        relations,
+        tuple(beliefs),
+        residuals,
+        trust,
+        target,
+        prediction,
+        calibration,
+        low,
+        high,
+        in_units,
+    )
 
 
 def _believe(history: History, trust: Trust, proxies: FloatArray, left_out: int | None) -> Belief:

@@ -1,11 +1,13 @@
 """recall(): the ranking itself."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from selection.errors import InputError
+from selection.recall.boards import choose_lists
+from selection.recall.choice import Choice
 from selection.recall.constraints import Admission, Constraints, admit
 from selection.recall.evidence import Evidence, FloatArray
 from selection.recall.posterior import Posterior, learn_posterior
@@ -25,7 +27,10 @@ def recall(
     level: float = 0.9,
     last: Mapping[str, str] | None = None,
 ) -> Recall:
-    """Ranks the admitted candidates by their expected result on the target and returns the best `k`.
+    """Returns the `k` admitted candidates of which the best is expected to do best on the target.
+
+    How the list is made (by expected result, by what models reach at their best, or to cover the ways the target may
+    turn out) the zoo's own past decides, see `choice`: where nothing gained there, history ranks.
 
     `Pick.score` is the comparable score expected on the target in the unit of `evidence.metric`, `low` and
     `high` its interval at `level`, which covers a *new dataset's* result: on a dataset without any result the
@@ -33,9 +38,10 @@ def recall(
     wins. Who wins is in `tie` and in the reasons, from the joint posterior on the z-scale. Without anything to
     tell units from, scores are z and `Pick.metric` says so. Scores are cut to [0, 1] where all known ones lie there.
 
-    Candidates equal in expectation are ranked smaller first, then by name. A pick is tied with those after it
-    that it beats with a probability of at most .6, as long as nobody between opened a new group; so all of a
-    group are tied with its first. `seed` is for the draws behind the probabilities (deterministic for a seed).
+    Candidates equal in expectation are ranked smaller first, then by name. A pick is tied with those expected after
+    it that it beats with a probability of at most .6, as long as nobody between opened a new group; so all of a
+    group are tied with its first, and the groups are numbered by expected result. `seed` is for the draws behind the
+    probabilities (deterministic for a seed).
     Models that are excluded still count as evidence on the others. Those in `last` (model: reason) are ranked after
     all others, in groups of their own, with that reason first.
 
@@ -56,11 +62,31 @@ def recall(
     posterior = bounded(learn_posterior(evidence, level), evidence)
     if k > len(admission.kept):
         notes.append(f"asked for {k} picks, {len(admission.kept)} exist")
-    picks, chance = _pick(evidence, posterior, admission, k, seed, last or {})
-    notes.extend(notes_of(evidence, posterior))
+    listed = _list(evidence, posterior, admission, k, last or {})
+    picks, chance = _pick(evidence, posterior, admission, listed, seed, last or {})
+    notes.extend(notes_of(evidence, posterior, listed.choice, len(picks)))
     if len(picks) < len(admission.kept):
         notes.append(f"the picks hold the best of {len(admission.kept)} models with probability {said(chance)}")
     return Recall(picks, admission.excluded, tuple(notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listed:
+    """The candidates picked, in order (at most k); those from `n_first` on come last by request."""
+
+    picked: list[int]
+    n_first: int
+    choice: Choice | None
+
+
+def _list(evidence: Evidence, posterior: Posterior, admission: Admission, k: int, last: Mapping[str, str]) -> _Listed:
+    names = [candidate.model for candidate in evidence.candidates]
+    ranked = sorted(admission.kept, key=lambda index: _order(index, evidence, posterior))
+    first = [index for index in ranked if names[index] not in last]
+    cold = evidence.measured is None or not np.isfinite(evidence.measured).any()
+    choice = choose_lists(evidence, posterior, first, [k])[k] if first and cold else None
+    picked = first[:k] if choice is None else choice.order[:k].tolist()
+    return _Listed((picked + [index for index in ranked if names[index] in last])[:k], len(picked), choice)
 
 
 def _size_only(evidence: Evidence, admission: Admission) -> list[str]:
@@ -97,17 +123,21 @@ def bounded(posterior: Posterior, evidence: Evidence) -> Posterior:
 
 
 def _pick(
-    evidence: Evidence, posterior: Posterior, admission: Admission, k: int, seed: int, last: Mapping[str, str]
+    evidence: Evidence,
+    posterior: Posterior,
+    admission: Admission,
+    listed: _Listed,
+    seed: int,
+    last: Mapping[str, str],
 ) -> tuple[tuple[Pick, ...], float]:
     """The picks, and the probability that one of them is the best of all admitted."""
     names = [candidate.model for candidate in evidence.candidates]
     draws = posterior.draws(seed, np.array(sorted(range(len(names)), key=names.__getitem__)))
     chances = _chances(draws, admission.kept)
-    ranked = sorted(admission.kept, key=lambda index: (names[index] in last, _order(index, evidence, posterior)))[:k]
-    n_first = sum(names[index] not in last for index in ranked)
-    groups = groups_of(draws, ranked[:n_first], _UNDECIDED)
-    offset = max(groups, default=0)
-    groups += [offset + group for group in groups_of(draws, ranked[n_first:], _UNDECIDED)]
+    picked = listed.picked
+    ties = _ties(evidence, posterior, draws, picked[: listed.n_first])
+    offset = max(ties.values(), default=0)
+    ties |= {i: offset + g for i, g in _ties(evidence, posterior, draws, picked[listed.n_first :]).items()}
     metric = evidence.metric if posterior.in_units else f"z of {evidence.metric}"
     picks = tuple(
         Pick(
@@ -117,15 +147,21 @@ def _pick(
             low=float(posterior.low[index]),
             high=float(posterior.high[index]),
             metric=metric,
-            tie=tie,
+            tie=ties[index],
             reasons=(
                 *([last[names[index]]] if names[index] in last else []),
-                *reasons_of(index, evidence, posterior, float(chances[index])),
+                *reasons_of(index, evidence, posterior, float(chances[index]), picked),
             ),
         )
-        for rank, (index, tie) in enumerate(zip(ranked, groups, strict=True), start=1)
+        for rank, index in enumerate(picked, start=1)
     )
-    return picks, float(chances[ranked].sum())
+    return picks, float(chances[picked].sum())
+
+
+def _ties(evidence: Evidence, posterior: Posterior, draws: FloatArray, picked: list[int]) -> dict[int, int]:
+    """Each pick's group of those that cannot be told apart, numbered by expected result."""
+    ranked = sorted(picked, key=lambda index: _order(index, evidence, posterior))
+    return dict(zip(ranked, groups_of(draws, ranked, _UNDECIDED), strict=True))
 
 
 def _order(index: int, evidence: Evidence, posterior: Posterior) -> tuple[float, float, str]:

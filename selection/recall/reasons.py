@@ -1,17 +1,25 @@
 """Says in plain sentences what a pick stands on, and what the user must know about the whole recall."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from selection.recall.choice import Choice
 from selection.recall.evidence import Evidence, FloatArray
+from selection.recall.lists import Policy
 from selection.recall.posterior import Posterior
 from selection.recall.stacking import MIN_DATASETS, MIN_MODELS, PRIOR_CORRELATION
 
 TINY_DATASETS, TINY_MODELS = 4, 5
 
 
-def reasons_of(index: int, evidence: Evidence, posterior: Posterior, chance: float) -> tuple[str, ...]:
-    """The evidence on one candidate, strongest first. `chance` is its probability to be the best."""
-    lines = _measured(index, evidence) + _history(index, evidence, posterior)
+def reasons_of(
+    index: int, evidence: Evidence, posterior: Posterior, chance: float, picked: Sequence[int] = ()
+) -> tuple[str, ...]:
+    """The evidence on one candidate, strongest first. `chance` is its probability to be the best; `picked` are all."""
+    lines = (
+        _measured(index, evidence) + _history(index, evidence, posterior) + _ahead(index, evidence, posterior, picked)
+    )
     lines += _proxies(index, evidence, posterior)
     lines += _metadata(index, evidence, posterior)
     return (*lines, f"best of all admitted models with probability {said(chance)}")
@@ -36,6 +44,19 @@ def _history(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
         more = f" and {len(best) - 2} more" if len(best) > 2 else ""
         lines.append(f"best on {', '.join(best[:2])}{more}")
     return lines
+
+
+def _ahead(index: int, evidence: Evidence, posterior: Posterior, picked: Sequence[int]) -> list[str]:
+    """The past datasets on which a later pick was the best of all picks, those most like the target first."""
+    if index not in picked[1:]:
+        return []
+    scores = evidence.scores[list(picked)]
+    together = (~np.isnan(scores)).sum(axis=0) >= 2
+    leads = together & (evidence.scores[index] >= np.nanmax(np.where(together, scores, -np.inf), axis=0))
+    likely = posterior.relations.emphasised(posterior.history.strength or 0.0)
+    found = [evidence.datasets[d] for d in np.argsort(-likely, kind="stable") if leads[d]]
+    more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+    return [f"ahead of the other picks on {', '.join(found[:2])}{more}"] if found else []
 
 
 def _proxies(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
@@ -74,9 +95,28 @@ def _metadata(index: int, evidence: Evidence, posterior: Posterior) -> list[str]
     return lines
 
 
-def notes_of(evidence: Evidence, posterior: Posterior) -> tuple[str, ...]:
+def notes_of(evidence: Evidence, posterior: Posterior, choice: Choice | None, n_picks: int) -> tuple[str, ...]:
     """Remarks on how much there was to go by, in the order of what weighs most."""
-    return (*_history_notes(evidence, posterior), *_proxy_notes(evidence, posterior))
+    listed = [] if choice is None else _list_notes(choice, n_picks)
+    return (*_history_notes(evidence, posterior), *_proxy_notes(evidence, posterior), *listed)
+
+
+_MADE_BY: dict[Policy, str] = {
+    "upside": "by what is expected of a model and what it reaches at its best",
+    "tail": "by what a model reaches at its best",
+    "cover": "to hold a good model for each way your data may turn out",
+}
+
+
+def _list_notes(choice: Choice, n_picks: int) -> list[str]:
+    if not choice.n_datasets:
+        return []
+    past = _counted(choice.n_datasets, "past dataset")
+    if choice.policy == "history":
+        return [f"ranked by history alone: with {past} left out in turn, nothing else did better at {n_picks} picks"]
+    made = f"picks are chosen {_MADE_BY[choice.policy]}: " if choice.policy in _MADE_BY else "ranked as expected: "
+    saved = f"{100 * choice.gain:.0f} ± {100 * choice.deviation:.0f} %"
+    return [f"{made}this should save {saved} of history's regret at {n_picks} picks ({past} left out in turn)"]
 
 
 def _history_notes(evidence: Evidence, posterior: Posterior) -> list[str]:

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import nnls
 
 from selection.recall.ability import Ability
 from selection.recall.evidence import BoolArray, FloatArray
 from selection.recall.history import History
+from selection.recall.nonnegative import solve
 
 MIN_DATASETS = 4
 MIN_MODELS = 5
@@ -131,7 +130,7 @@ def _learn(proxies: FloatArray, z: FloatArray, beliefs: list[FloatArray]) -> Reg
     if gain <= deviation:
         nothing = np.zeros(len(proxies))
         return Regime(nothing, 0.0, 1.0, {})
-    weights = _solve(gram.sum(axis=0), pull.sum(axis=0), _RIDGES[best])
+    weights = solve(gram.sum(axis=0), pull.sum(axis=0), _RIDGES[best])
     left_out = dict(zip(indices, trials[best], strict=True))
     return Regime(weights[:-1], float(weights[-1]), max(0.05, float(1 - gain / energy.mean())), left_out)
 
@@ -146,13 +145,7 @@ def _design(proxies: FloatArray, belief: FloatArray, z: FloatArray) -> tuple[Flo
 
 def _leave_one_out(gram: FloatArray, pull: FloatArray, ridge: float) -> FloatArray:
     whole, target = gram.sum(axis=0), pull.sum(axis=0)
-    return np.stack([_solve(whole - one, target - part, ridge) for one, part in zip(gram, pull, strict=True)])
-
-
-def _solve(gram: FloatArray, pull: FloatArray, ridge: float) -> FloatArray:
-    """argmin w'Gw - 2w'p + ridge |w|^2 over w >= 0, by way of its Cholesky factor."""
-    factor = cholesky(gram + ridge * np.eye(len(pull)), lower=True)
-    return np.asarray(nnls(factor.T, solve_triangular(factor, pull, lower=True))[0])
+    return np.stack([solve(whole - one, target - part, ridge) for one, part in zip(gram, pull, strict=True)])
 
 
 def _errors(gram: FloatArray, pull: FloatArray, energy: FloatArray, weights: FloatArray) -> FloatArray:

@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import norm, t
 
 from selection.recall import Evidence
-from selection.recall.history import learn_history
+from selection.recall.history import learn_history, weigh_history
 from selection.recall.posterior import learn_posterior
 from selection.recall.prediction import Levels, learn_unit
+from selection.recall.similarity import relate
 from selection.recall.stacking import Belief, apply_trust, learn_trust, standardise_proxy
 from selection.records import Candidate
 
@@ -47,7 +48,8 @@ def test_calibration_compares_each_dataset_with_abilities_that_never_saw_it():
 def test_calibration_gives_each_dataset_its_proxies_with_weights_that_never_saw_it():
     special = np.random.default_rng(4).normal(size=(21, 6))
     evidence = zoo(datasets=6, proxies={"p": special[:, 0]}, past_proxies={"p": zoo(datasets=6).scores + 0.1 * special})
-    history = learn_history(evidence.scores, evidence.candidates)
+    plain = learn_history(evidence.scores, evidence.candidates)
+    history = weigh_history(plain, relate(plain.columns.z, {}))
     trust = learn_trust(history, evidence.past_proxies, ("p",))
     missed = []
     for d, one in enumerate(history.left_out):

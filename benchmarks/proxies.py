@@ -4,7 +4,13 @@ The references below follow the papers' own programs step by step (SVD and pseud
 over classes where those loop), in double precision, without shortcuts. Ours and the reference run in turn on the same
 arrays. Seconds are CPU seconds of the process, which has one thread: what the wall clock shows on an idle machine, and
 little disturbed by others on a busy one. Each time of ours starts from nothing: input checks and every shared statistic
-count. `suite` is LogME + H-score + regularised H-score + LEEP + PARC on 500 rows; ours shares one `Moments`.
+count. `suite` is LogME + H-score + regularised H-score + TransRate + SFDA + GBC + LEEP + PARC on 500 rows, `everything`
+all of `PROXIES` by `score_all`; ours share one `Moments`. LDA and nearest centroid leave out each row; refitting for
+each would take scikit-learn hours, so their references are its 5-fold cross-validations, and differ in value.
+
+`extraction` is a forward pass of an encoder of all-MiniLM-L6-v2's shape (random weights, 6 layers, 384 dims) over as
+many rows of 32 and 128 tokens, timed on a part of them; `everything/.../extraction<tokens>` is the share of it that all
+scores take, on features of twice its width.
 """
 
 import argparse
@@ -23,21 +29,26 @@ if __name__ == "__main__" and any(os.environ.get(name) != "1" for name in THREAD
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | THREADS)  # BLAS reads it when it is loaded
 
 import numpy as np  # noqa: E402
+import scipy.linalg  # noqa: E402
+import torch  # noqa: E402
 from scipy.stats import spearmanr  # noqa: E402
 from sklearn.covariance import LedoitWolf  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: E402
 from sklearn.linear_model import Ridge  # noqa: E402
 from sklearn.mixture import GaussianMixture  # noqa: E402
-from sklearn.neighbors import NearestNeighbors  # noqa: E402
+from sklearn.model_selection import cross_val_predict  # noqa: E402
+from sklearn.neighbors import NearestCentroid, NearestNeighbors  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
-from selection.proxies import PROXIES, Moments  # noqa: E402
+from selection.proxies import PROXIES, Moments, score_all  # noqa: E402
 from selection.proxies.parc import parc_of  # noqa: E402
 from selection.proxies.ridge_probe import FOLDS, PENALTIES  # noqa: E402
 from selection.proxies.sampling import stratified_folds, stratified_sample  # noqa: E402
 
 N_ROWS, N_DIMS, N_SOURCE = 5000, 768, 1000
-SUITE = ("logme", "hscore", "regularized_hscore", "leep", "parc")
+SUITE = ("logme", "hscore", "regularized_hscore", "transrate", "sfda", "gbc", "leep", "parc")
+TOKENS = (32, 128)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,10 @@ class Data:
     @property
     def n_classes(self) -> int:
         return int(self.labels.max()) + 1
+
+    @property
+    def prior(self) -> np.ndarray:
+        return np.bincount(self.labels) / len(self.labels)
 
     def moments(self) -> Moments:
         return Moments(self.features, self.labels, source_probabilities=self.theta)
@@ -188,6 +203,100 @@ def ridge_reference(data: Data) -> float:
     return float(hits.max() / N_ROWS)
 
 
+def transrate_reference(data: Data) -> float:
+    """Huang et al.: a determinant of D x D for all rows and for each class."""
+    features = data.features.astype(np.float64)
+    features = features - features.mean(axis=0)
+
+    def rate(rows: np.ndarray) -> float:
+        return 0.5 * float(np.linalg.slogdet(np.eye(N_DIMS) + rows.T @ rows / (len(rows) * 1e-4))[1])
+
+    return rate(features) - float(np.mean([rate(features[data.labels == c]) for c in range(data.n_classes)]))
+
+
+def sfda_reference(data: Data) -> float:
+    """Shao et al.: two shrunk discriminants, each by the generalised eigenvectors of D x D scatters."""
+    features = data.features.astype(np.float64)
+    own = np.arange(len(features)), data.labels
+    first, shrinkage = _discriminant(features, data, None)
+    confidence = _softened(first)[own][:, None]
+    means = np.stack([features[data.labels == c].mean(axis=0) for c in range(data.n_classes)])
+    others = (means.sum(axis=0) - means) / (data.n_classes - 1)
+    mixed = confidence * features + (1 - confidence) * others[data.labels]
+    return float(_discriminant(mixed, data, shrinkage)[0][own].mean())
+
+
+def _discriminant(features: np.ndarray, data: Data, shrinkage: float | None) -> tuple[np.ndarray, float]:
+    parts = [features[data.labels == c] for c in range(data.n_classes)]
+    prior, means = data.prior, np.stack([part.mean(axis=0) for part in parts])
+    within = sum(share * np.cov(part.T, bias=True) for share, part in zip(prior, parts, strict=True))
+    if shrinkage is None:
+        vector = within.sum(axis=1)
+        for _ in range(6):
+            vector = within @ vector / np.linalg.norm(within @ vector)
+        shrinkage = max(float(np.exp(-5 * vector @ within @ vector)), 1e-10)
+    total = _shrunk(np.cov(features.T, bias=True), shrinkage)
+    within = _shrunk(within, shrinkage)
+    vectors = scipy.linalg.eigh(total - within, within)[1]
+    weights = means @ vectors @ vectors.T
+    return _softened(features @ weights.T - 0.5 * np.diag(means @ weights.T) + np.log(prior)), shrinkage
+
+
+def _shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+    return (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+
+
+def _softened(scores: np.ndarray) -> np.ndarray:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def gbc_reference(data: Data) -> float:
+    """Pandy et al.: 64 principal components, a distance for each pair of classes of diagonal covariance (in logs)."""
+    features = PCA(64, svd_solver="full").fit_transform(data.features.astype(np.float64))
+    parts = [features[data.labels == c] for c in range(data.n_classes)]
+    means, variances = [part.mean(axis=0) for part in parts], [part.var(axis=0) for part in parts]
+    found = []
+    for a in range(data.n_classes):
+        for b in range(data.n_classes):
+            if a != b:
+                average = (variances[a] + variances[b]) / 2
+                logs = np.log(average).sum() - 0.5 * (np.log(variances[a]).sum() + np.log(variances[b]).sum())
+                found.append(((means[a] - means[b]) ** 2 / average).sum() / 8 + 0.5 * logs)
+    return float(-np.logaddexp.reduce(-np.array(found)))
+
+
+def lda_reference(data: Data) -> float:
+    """scikit-learn's discriminant with Ledoit and Wolf's shrinkage, 5 folds."""
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    predicted = cross_val_predict(model, data.features.astype(np.float64), data.labels, cv=5, method="predict_proba")
+    return float(predicted[np.arange(N_ROWS), data.labels].mean())
+
+
+def nearest_centroid_reference(data: Data) -> float:
+    """scikit-learn's nearest centroid, 5 folds."""
+    predicted = cross_val_predict(NearestCentroid(), data.features.astype(np.float64), data.labels, cv=5)
+    return float((predicted == data.labels).mean())
+
+
+def encoder() -> torch.nn.Module:
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    return BertModel(BertConfig(**shape), add_pooling_layer=False).eval()
+
+
+def extraction_seconds(model: torch.nn.Module, n_tokens: int) -> float:
+    """CPU seconds for N_ROWS rows of so many tokens, from 8,192 tokens in two batches of like length."""
+    tokens = torch.randint(1000, 30000, (2, 4096 // n_tokens, n_tokens), generator=torch.Generator().manual_seed(0))
+    start = time.process_time()
+    with torch.inference_mode():
+        for batch in tokens:
+            model(batch).last_hidden_state.mean(dim=1)
+    return (time.process_time() - start) * N_ROWS * n_tokens / tokens.numel()
+
+
 # -- measuring
 
 
@@ -211,6 +320,11 @@ CASES = (
     Case("parc", _ours("parc"), parc_reference),
     Case("knn", _ours("knn"), knn_reference),
     Case("ridge_probe", _ours("ridge_probe"), ridge_reference, 3),
+    Case("transrate", _ours("transrate"), transrate_reference),
+    Case("sfda", _ours("sfda"), sfda_reference),
+    Case("gbc", _ours("gbc"), gbc_reference),
+    Case("lda", _ours("lda"), lda_reference, 3),
+    Case("nearest_centroid", _ours("nearest_centroid"), nearest_centroid_reference, 3),
     Case("nleep", _ours("nleep"), nleep_reference, 3),
     Case("nleep_full_covariance", None, lambda data: nleep_reference(data, "full"), 1),
     Case("parc_5000", lambda data: parc_of(data.moments(), N_ROWS), lambda data: parc_reference(data, N_ROWS), 3),
@@ -230,6 +344,12 @@ def suite(data: Data) -> float:
     return 0.0
 
 
+def everything(data: Data) -> float:
+    """All scores by the public way in, the softmax of the source head's logits included."""
+    score_all(data.features, data.labels, source_logits=np.log(data.theta))
+    return 0.0
+
+
 def row(measure: str, values: list[float], unit: str) -> dict[str, object]:
     """The median with its standard error, from the median absolute deviation: one slow round does not widen it."""
     middle = float(np.median(values))
@@ -240,9 +360,14 @@ def row(measure: str, values: list[float], unit: str) -> dict[str, object]:
 
 def measured(data: Data, repeats: int) -> Iterator[dict[str, object]]:
     seconds: dict[tuple[str, str], list[float]] = {}
+    model = encoder()
+    extraction_seconds(model, TOKENS[0])
     differences: dict[str, float] = {}
     for turn in range(repeats):
         seconds.setdefault(("suite", "ours"), []).append(timed(suite, data)[0])
+        seconds.setdefault(("everything", "ours"), []).append(timed(everything, data)[0])
+        for n_tokens in TOKENS:
+            seconds.setdefault(("extraction", str(n_tokens)), []).append(extraction_seconds(model, n_tokens))
         for case in CASES:
             if turn >= case.most_repeats:
                 continue
@@ -263,6 +388,9 @@ def measured(data: Data, repeats: int) -> Iterator[dict[str, object]]:
         yield row(f"proxies/{score}/{path}/difference", [differences[score]], "score")
     ratios = np.divide(references, seconds["suite", "ours"]).tolist()
     yield row(f"proxies/suite/{path}/speedup", ratios, "ratio")
+    for n_tokens in TOKENS:
+        shares = np.divide(seconds["everything", "ours"], seconds["extraction", str(n_tokens)]).tolist()
+        yield row(f"proxies/everything/{path}/extraction{n_tokens}", shares, "ratio")
 
 
 def machine() -> str:
@@ -287,6 +415,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100])
     options = parser.parse_args()
+    torch.set_num_threads(1)
     records: list[dict[str, object]] = [{"machine": machine(), "command": " ".join(sys.argv), "commit": commit()}]
     for n_classes in options.classes:
         for record in measured(drawn(n_classes), options.repeats):

@@ -1,7 +1,7 @@
 """Sums over features while they are extracted, on whatever device they lie, so that the rows need not be kept.
 
-For probe sets too large to hold or to copy to the host. What needs the rows (kNN, ridge probe, NLEEP, PARC, LDA,
-nearest centroid, SFDA) is undefined on sums; `score_all` on the features stays the usual way.
+For probe sets too large to hold or to copy to the host. LogME, the H-scores and TransRate follow from sums; what
+needs the rows is undefined on them. `score_all` on the features stays the usual way.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,11 @@ CLASSES_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """Sums over rows u less `shift` (D,), updated in place: u by class (C, D), u^2 by class, u u' (1 or C, D, D),
-    |u|^2 and |u|^4 (2,), |u|^2 u (D,)."""
+    """Sums over rows u less `shift` (D,), updated in place: u by class (C, D), u u' (1 or C, D, D), |u|^2 and
+    |u|^4 (2,), |u|^2 u (D,)."""
 
     shift: torch.Tensor
     sums: torch.Tensor
-    squares: torch.Tensor
     grams: torch.Tensor
     norms: torch.Tensor
     weighted: torch.Tensor
@@ -35,7 +34,7 @@ class _Held:
 class Accumulator:
     """Takes batches of features (B, D) with their labels and gives the `Moments` of all of them.
 
-    It keeps a D x D Gram and two C x D sums on the device of the first batch, with `class_grams` C x D x D for
+    It keeps a D x D Gram and C x D sums on the device of the first batch, with `class_grams` C x D x D for
     TransRate; all about the first batch's mean. In float64 the scores agree with those of the rows to rounding, at
     2 D^2 operations a row where one encoder layer takes 24 D^2 a token. float32 is for devices without float64, and
     without class Grams there: their determinants would be noise.
@@ -70,11 +69,9 @@ class Accumulator:
             self._held = self._begun(wide)
         held, rows = self._held, wide - self._held.shift
         member = torch.nn.functional.one_hot(torch.from_numpy(classes), self.n_classes).T.to(rows)
-        squares = rows.square()
-        norms = squares.sum(dim=1)
+        norms = rows.square().sum(dim=1)
         self._counts += np.bincount(classes, minlength=self.n_classes)
         held.sums.addmm_(member, rows)
-        held.squares.addmm_(member, squares)
         held.norms.add_(torch.stack([norms.sum(), norms.square().sum()]))
         held.weighted.add_(norms @ rows)
         if not self.class_grams:
@@ -94,7 +91,7 @@ class Accumulator:
         if self._held is None or len(seen) < 2:
             raise InputError(f"got rows of {len(seen)} classes, wanted at least two to tell apart; add batches first")
         held, counts, n_rows = self._held, self._counts[seen], int(self._counts.sum())
-        sums, squares, gram = _host(held.sums)[seen], _host(held.squares)[seen], _host(held.grams.sum(dim=0))
+        sums, gram = _host(held.sums)[seen], _host(held.grams.sum(dim=0))
         if not np.isfinite(gram).all():
             raise InputError(
                 "features: got NaN, infinity or squares that overflow, wanted finite numbers; extract them in float32"
@@ -107,7 +104,6 @@ class Accumulator:
                 mean=_host(held.shift) + offset,
                 gram=gram - n_rows * np.outer(offset, offset),
                 class_sums=sums - counts[:, None] * offset,
-                class_squares=np.maximum(squares - np.square(sums) / counts[:, None], 0.0),
                 norm_means=_norm_means(
                     _host(held.norms) / n_rows, _host(held.weighted) / n_rows, gram / n_rows, offset
                 ),
@@ -135,10 +131,12 @@ class Accumulator:
     def _begun(self, rows: torch.Tensor) -> _Held:
         """Empty sums about the mean of these rows; a feature that is constant in them is shifted to exactly zero."""
         n_dims, n_grams = rows.shape[1], self.n_classes if self.class_grams else 1
-        by_class = (self.n_classes, n_dims)
         return _Held(
             torch.where((rows == rows[0]).all(dim=0), rows[0], rows.mean(dim=0)),
-            *(rows.new_zeros(shape) for shape in (by_class, by_class, (n_grams, n_dims, n_dims), (2,), (n_dims,))),
+            *(
+                rows.new_zeros(shape)
+                for shape in ((self.n_classes, n_dims), (n_grams, n_dims, n_dims), (2,), (n_dims,))
+            ),
         )
 
 

@@ -47,8 +47,8 @@ _CANCELLED = 1e-6  # of the rows' scatter: with less within classes, the differe
 class Sums:
     """What is left of the rows of a classification task once they are summed up; D x D, whatever N was.
 
-    counts (C,), all positive; mean (D,); gram (D, D), class_sums (C, D) and class_squares (C, D, sums of squares about
-    the class mean) of the rows less `mean`; norm_means the means of their squared length and of its square.
+    counts (C,), all positive; mean (D,); gram (D, D) and class_sums (C, D) of the rows less `mean`; norm_means the
+    means of their squared length and of its square.
     class_log_determinants(s) is log det(I + s / n_c Gram_c) of each class (C,); None where class Grams were not kept.
     """
 
@@ -56,7 +56,6 @@ class Sums:
     mean: Matrix
     gram: Matrix
     class_sums: Matrix
-    class_squares: Matrix
     norm_means: tuple[float, float]
     class_log_determinants: Callable[[float], Matrix] | None
 
@@ -110,7 +109,7 @@ class Moments:
         self.task, self.seed, self.n_rows = "classification", 0, int(sums.counts.sum())
         self._sums = sums
         self.counts, self.mean, self.norm_means = sums.counts, sums.mean, sums.norm_means
-        self.centered_gram, self.target_sums, self.class_squares = sums.gram, sums.class_sums, sums.class_squares
+        self.centered_gram, self.target_sums = sums.gram, sums.class_sums
         self.target_totals = self.target_energies = sums.counts.astype(np.float64)
         return self
 
@@ -252,11 +251,6 @@ class Moments:
         return np.asarray(self.centered_gram - weighted.T @ weighted)
 
     @cached_property
-    def class_squares(self) -> Matrix:
-        """Each class's sum of squares about its own mean, feature by feature, (C, D)."""
-        return np.asarray(self.targets @ np.square(self.within))
-
-    @cached_property
     def between(self) -> Matrix:
         """sqrt(n_c / N) (m_c - mu), (C, D): its own Gram is the between-class covariance Sb."""
         return np.asarray(self.target_sums / np.sqrt(self.counts * self.n_rows)[:, None])
@@ -304,11 +298,20 @@ class Moments:
 
     def principal(self, share: float) -> Matrix:
         """The fewest principal components (N, q), largest first, that hold `share` of the variance, not scaled."""
+        held = np.cumsum(self._axes[0])
+        return self.leading(int(np.searchsorted(held, share * held[-1])) + 1 if len(held) else 0)
+
+    def leading(self, n_components: int) -> Matrix:
+        """The first principal components (N, q), q = min(n_components, rank), largest first, not scaled."""
+        values, vectors = self._axes[0][:n_components], self._axes[1][:, :n_components]
+        return np.asarray(vectors * np.sqrt(values) if self.dual else self.centered @ vectors)
+
+    @cached_property
+    def _axes(self) -> tuple[Matrix, Matrix]:
+        """Eigenvalues (r,), largest first, above `rank_cut` and their vectors (K, r) of the centred Gram or kernel."""
         values, vectors = scipy.linalg.eigh(self.centered_kernel if self.dual else self.centered_gram, driver="evd")
         kept = np.flatnonzero(values > rank_cut(values, self.n_rows, self.n_dims))[::-1]
-        held = np.cumsum(values[kept])
-        kept = kept[: np.searchsorted(held, share * held[-1]) + 1] if len(kept) else kept
-        return np.asarray(vectors[:, kept] * np.sqrt(values[kept]) if self.dual else self.centered @ vectors[:, kept])
+        return values[kept], vectors[:, kept]
 
     @cached_property
     def covariance_factor(self) -> Matrix | None:

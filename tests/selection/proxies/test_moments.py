@@ -15,7 +15,6 @@ def test_statistics_equal_their_definitions(sample):
     means = np.stack([centered[sample.labels == label].mean(axis=0) for label in sample.labels])
     np.testing.assert_allclose(moments.within, centered - means, atol=1e-9)
     np.testing.assert_allclose(moments.within_gram, (centered - means).T @ (centered - means), atol=1e-9)
-    np.testing.assert_allclose(moments.class_squares, sample.one_hot.T @ np.square(centered - means), atol=1e-9)
     np.testing.assert_allclose(moments.squared_norms, np.square(centered).sum(axis=1), atol=1e-9)
     assert moments.counts.tolist() == np.bincount(sample.labels).tolist()
 
@@ -78,4 +77,3 @@ def test_scatter_within_tight_classes_far_apart_keeps_its_digits():
 def test_a_class_whose_rows_are_equal_has_no_scatter_at_all():
     moments = Moments(np.repeat([[0.1, 0.7], [0.3, -0.2]], 7, axis=0), np.repeat([0, 1], 7))
     assert not moments.within.any()
-    assert not moments.class_squares.any()

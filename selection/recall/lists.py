@@ -56,7 +56,7 @@ def make_lists(board: Board, seed: int = 0) -> dict[Policy, IntArray]:
         "history": _ranked(board.ability.mean, expected),
         "expected": _ranked(expected, expected),
     }
-    if np.count_nonzero(board.weights) < 2:
+    if np.count_nonzero(board.weights[board.profiles.seen.any(axis=0)]) < 2:
         return {policy: found["history" if policy == "history" else "expected"] for policy in POLICIES}
     terms = _weighted_terms(board)
     moved = board.moved / max(float(terms[0].std()), 1e-9)

@@ -50,9 +50,9 @@ def _ahead(index: int, evidence: Evidence, posterior: Posterior, picked: Sequenc
     """The past datasets on which a later pick was the best of all picks, those most like the target first."""
     if index not in picked[1:]:
         return []
-    scores = evidence.scores[list(picked)]
-    together = (~np.isnan(scores)).sum(axis=0) >= 2
-    leads = together & (evidence.scores[index] >= np.nanmax(np.where(together, scores, -np.inf), axis=0))
+    others = evidence.scores[[other for other in picked if other != index]]
+    best = np.where(np.isnan(others), -np.inf, others).max(axis=0)
+    leads = (best > -np.inf) & (evidence.scores[index] > best)
     likely = posterior.relations.emphasised(posterior.history.strength or 0.0)
     found = [evidence.datasets[d] for d in np.argsort(-likely, kind="stable") if leads[d]]
     more = f" and {len(found) - 2} more" if len(found) > 2 else ""

@@ -32,8 +32,8 @@ class Evidence:
     alike, nan not known. How far each basis tells who wins is learnt.
 
     Raises:
-        InputError: shapes that do not match, names given twice, infinite scores, no candidates, a target
-            among the sources.
+        InputError: shapes that do not match, names given twice, infinite scores or similarities, no
+            candidates, a target among the sources.
     """
 
     candidates: tuple[Candidate, ...]
@@ -68,6 +68,8 @@ class Evidence:
             _check_array(
                 f"similarity[{name!r}]", values, (sources + 1, sources + 1), "(datasets and the target) squared"
             )
+            if np.isinf(values).any():
+                raise InputError(f"got infinite similarity[{name!r}]; wanted finite numbers, or nan for not known")
         if self.measured is not None:
             _check_array("measured", self.measured, (models,))
             if np.isinf(self.measured).any():

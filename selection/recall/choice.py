@@ -63,10 +63,10 @@ def choose(board: Board, past: Sequence[Replay], ks: Sequence[int], seed: int = 
     fast as those agree. Equal policies: the one earlier in `POLICIES`.
     """
     lists = make_lists(board, seed)
-    tried = _try(past, ks, seed)
+    tried, share = _try(past, ks, seed), _measured_share(board)
     found = {}
     for place, k in enumerate(ks):
-        beliefs = {policy: _gain(policy, tried[:, :, place], k) for policy in POLICIES}
+        beliefs = {policy: _gain(policy, tried[:, :, place], _usual_gain(policy, k, share)) for policy in POLICIES}
         best = max(POLICIES, key=lambda policy: round(beliefs[policy][0], 9))
         if np.array_equal(lists[best][:k], lists["expected"][:k]):
             best = "expected"
@@ -85,12 +85,24 @@ def _try(past: Sequence[Replay], ks: Sequence[int], seed: int) -> FloatArray:
     return np.asarray(np.minimum(np.array(rows).reshape(len(rows), len(POLICIES), len(ks)), _WORST))
 
 
-def _gain(policy: Policy, regrets: FloatArray, k: int) -> tuple[float, float]:
+def _measured_share(board: Board) -> float:
+    """Share of the cells known, of models with any result on datasets that count."""
+    seen = board.profiles.seen[:, board.weights > 0]
+    seen = seen[seen.any(axis=1)]
+    return float(seen.mean()) if seen.size else 0.0
+
+
+def _usual_gain(policy: Policy, k: int, measured: float) -> float:
+    """What models reach at best, and where, is only known as far as they were measured on the same datasets."""
+    usual = (_USUAL_GAIN if k > 1 else _USUAL_GAIN_OF_ONE).get(policy, 0.0)
+    return usual if policy == "expected" else usual * measured**0.5
+
+
+def _gain(policy: Policy, regrets: FloatArray, usual: float) -> tuple[float, float]:
     """Posterior mean and standard deviation of the share of history's regret that a policy saves, from regrets (N,
-    policies): normal, about the gain usual on other zoos."""
+    policies): normal, about the gain `usual` on other zoos."""
     if policy == "history":
         return 0.0, 0.0
-    usual = (_USUAL_GAIN if k > 1 else _USUAL_GAIN_OF_ONE)[policy]
     precision, pull = _ZOOS_DIFFER**-2, usual * _ZOOS_DIFFER**-2
     if len(regrets) > 1:
         history = regrets[:, POLICIES.index("history")]

@@ -15,8 +15,8 @@ def gbc(moments: Moments) -> float:
     """-log of the summed Bhattacharyya coefficients of all pairs of different classes; the paper's is -exp(-ours).
 
     The logarithm ranks alike and does not underflow. Classes are Gaussians of diagonal covariance on the first 64
-    principal components, not scaled (on all features it ranked the demo zoo's models worse). A variance is at least
-    1e-6 of the mean one within classes; a class of one row, which has none, takes that of all classes pooled.
+    principal components, not scaled, as in the authors' program. A variance is at least 1e-6 of the mean one within
+    classes; a class of one row, which has none, takes that of all classes pooled.
 
     Raises:
         InputError: no feature varies within any class.

@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "selection": [
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
-        "heads", "classifier", "schedule", "recipes", "trends", "halving", "recall", "probing", "trainer", "race",
-        "journal", "simulated", "training", "finetune", "executors", "runner", "measure", "uncertainty", "wording",
-        "chart", "page", "report",
+        "embedding", "heads", "classifier", "schedule", "recipes", "trends", "halving", "recall", "probing", "trainer",
+        "race", "journal", "simulated", "training", "finetune", "executors", "runner", "measure", "uncertainty",
+        "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",

@@ -1,6 +1,6 @@
-"""recall(): the ranking itself."""
+"""recall(): the ranking itself; rank(): all of it at once, for judging it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from selection.errors import InputError
 from selection.recall.boards import choose_lists
 from selection.recall.choice import Choice
 from selection.recall.constraints import Admission, Constraints, admit
-from selection.recall.evidence import Evidence, FloatArray
+from selection.recall.evidence import Evidence, FloatArray, IntArray
 from selection.recall.posterior import Posterior, learn_posterior
 from selection.recall.reasons import groups_of, notes_of, reasons_of, said
 from selection.records import Pick, Recall
@@ -71,6 +71,48 @@ def recall(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """What recall says of all M candidates, none excluded: for judging it.
+
+    `order` (M,) holds indices, best expected first. `lists` holds for each number of picks asked for the order of which
+    `recall` picks the first: as expected where anything was measured on the target. `score`, `low`, `high` and `tie`
+    (M,) are in the order of the candidates, and what `recall` gives with all of them as picks.
+    """
+
+    order: IntArray
+    lists: Mapping[int, IntArray]
+    score: FloatArray
+    low: FloatArray
+    high: FloatArray
+    tie: IntArray
+
+
+def rank(evidence: Evidence, ks: Sequence[int], *, seed: int = 0, level: float = 0.9) -> Ranked:
+    """Ranks all candidates as `recall` does, with the list for each number of picks in `ks`, from one posterior.
+
+    Raises:
+        InputError: several candidates and nothing at all to rank by.
+    """
+    _size_only(evidence, admit(evidence.candidates, Constraints()))
+    posterior = bounded(learn_posterior(evidence, level), evidence)
+    order = sorted(range(len(evidence.candidates)), key=lambda index: _order(index, evidence, posterior))
+    chosen = choose_lists(evidence, posterior, order, ks) if _is_cold(evidence) else {}
+    ties = _ties(evidence, posterior, _draws(evidence, posterior, seed), order)
+    return Ranked(
+        order=np.array(order, dtype=np.int64),
+        lists={k: chosen[k].order if k in chosen else np.array(order, dtype=np.int64) for k in ks},
+        score=posterior.prediction.score,
+        low=posterior.low,
+        high=posterior.high,
+        tie=np.array([ties[index] for index in range(len(order))], dtype=np.int64),
+    )
+
+
+def _is_cold(evidence: Evidence) -> bool:
+    return evidence.measured is None or not np.isfinite(evidence.measured).any()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
     """The candidates picked, in order (at most k); those from `n_first` on come last by request."""
 
@@ -83,8 +125,7 @@ def _list(evidence: Evidence, posterior: Posterior, admission: Admission, k: int
     names = [candidate.model for candidate in evidence.candidates]
     ranked = sorted(admission.kept, key=lambda index: _order(index, evidence, posterior))
     first = [index for index in ranked if names[index] not in last]
-    cold = evidence.measured is None or not np.isfinite(evidence.measured).any()
-    choice = choose_lists(evidence, posterior, first, [k])[k] if first and cold else None
+    choice = choose_lists(evidence, posterior, first, [k])[k] if first and _is_cold(evidence) else None
     picked = first[:k] if choice is None else choice.order[:k].tolist()
     return _Listed((picked + [index for index in ranked if names[index] in last])[:k], len(picked), choice)
 
@@ -132,7 +173,7 @@ def _pick(
 ) -> tuple[tuple[Pick, ...], float]:
     """The picks, and the probability that one of them is the best of all admitted."""
     names = [candidate.model for candidate in evidence.candidates]
-    draws = posterior.draws(seed, np.array(sorted(range(len(names)), key=names.__getitem__)))
+    draws = _draws(evidence, posterior, seed)
     chances = _chances(draws, admission.kept)
     picked = listed.picked
     ties = _ties(evidence, posterior, draws, picked[: listed.n_first])
@@ -156,6 +197,12 @@ def _pick(
         for rank, index in enumerate(picked, start=1)
     )
     return picks, float(chances[picked].sum())
+
+
+def _draws(evidence: Evidence, posterior: Posterior, seed: int) -> FloatArray:
+    # By name, so that the order in which candidates came decides nothing.
+    names = [candidate.model for candidate in evidence.candidates]
+    return posterior.draws(seed, np.array(sorted(range(len(names)), key=names.__getitem__)))
 
 
 def _ties(evidence: Evidence, posterior: Posterior, draws: FloatArray, picked: list[int]) -> dict[int, int]:

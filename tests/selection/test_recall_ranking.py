@@ -1,11 +1,15 @@
 """Who is ranked before whom, who is tied, and what a score may be."""
 
+from dataclasses import replace
+from string import ascii_lowercase
+
 import numpy as np
 import pytest
 
+from selection.errors import InputError
 from selection.recall import Evidence, recall
 from selection.recall.posterior import learn_posterior
-from selection.recall.ranking import bounded
+from selection.recall.ranking import bounded, rank
 from selection.recall.reasons import groups_of
 from selection.records import Candidate, Recall
 
@@ -60,3 +64,40 @@ def test_a_tie_is_a_chance_of_six_in_ten_at_most(seed: int) -> None:
     first = [ties[index] == 1 for index in ranked]
     assert first[1:] == (np.minimum.accumulate(beats[1:] <= 0.6)).tolist()
     assert [ties[index] for index in ranked] == groups_of(draws, ranked, 0.6)
+
+
+def kinds(seed: int) -> Evidence:
+    """24 models of three kinds on 16 datasets, each of which one kind does well on."""
+    rng = np.random.default_rng(seed)
+    at_home = np.arange(24)[:, None] % 3 == np.arange(16) % 3
+    return zoo(0.5 + 0.2 * at_home * rng.random((24, 1)) + 0.03 * rng.normal(size=(24, 16)), names=ascii_lowercase)
+
+
+def test_ranking_all_makes_for_each_number_of_picks_the_list_that_recall_makes() -> None:
+    evidence = kinds(3)
+    found = rank(evidence, (1, 3, 5, 10))
+    assert (found.lists[5] != found.order).any()  # else this would show little
+    for k, listed in found.lists.items():
+        assert sorted(listed) == list(range(24))
+        assert order(recall(evidence, k)) == "".join(ascii_lowercase[m] for m in listed[:k])
+    for pick in recall(evidence, 24):
+        m = ascii_lowercase.index(pick.model)
+        assert (found.score[m], found.low[m], found.high[m], found.tie[m]) == (
+            pick.score, pick.low, pick.high, pick.tie,
+        )  # fmt: skip
+
+
+def test_with_a_result_on_the_target_every_list_is_as_expected() -> None:
+    cold = kinds(3)
+    found = rank(replace(cold, measured=np.where(np.arange(24) == 4, 0.7, NAN)), (3, 5))
+    assert all((listed == found.order).all() for listed in found.lists.values())
+    assert order(recall(replace(cold, measured=np.where(np.arange(24) == 4, 0.7, NAN)), 24)) == "".join(
+        ascii_lowercase[m] for m in found.order
+    )
+
+
+def test_nothing_to_rank_by_is_refused_by_both() -> None:
+    nothing = zoo(np.full((3, 2), NAN))
+    for ask in (lambda: recall(nothing, 1), lambda: rank(nothing, (1,))):
+        with pytest.raises(InputError, match="something to rank by"):
+            ask()

@@ -3,7 +3,8 @@
 Pure arrays. A model without a true score (nan) is not judged. Knows nothing of where rankings come from.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import comb
 
 import numpy as np
@@ -33,8 +34,9 @@ class Ranking:
 
     `order` are model indices, best first, each at most once; models it leaves out come last, in no order it is
     judged by. None: no preference, every order is as likely as another. `score` (M,) larger is better, nan where
-    nothing is said; it need not agree with `order`, which says what to try. `low` and `high` (M,) bound the true score
-    at 90 %, in its unit. `tie` (M,) numbers groups of models said to be equal, -1 for none.
+    nothing is said; it need not agree with `order`, which says what to try. `lists` gives k -> the order to try where k
+    models are tried, if another than `order`. `low` and `high` (M,) bound the true score at 90 %, in its unit. `tie`
+    (M,) numbers groups of models said to be equal, -1 for none.
     """
 
     order: IntArray | None
@@ -42,6 +44,7 @@ class Ranking:
     low: FloatArray | None = None
     high: FloatArray | None = None
     tie: IntArray | None = None
+    lists: Mapping[int, IntArray] = field(default_factory=dict)
 
 
 def by_score(score: FloatArray) -> Ranking:
@@ -56,8 +59,8 @@ def quality(ranking: Ranking, truth: FloatArray, shown: BoolArray | None = None)
     """Judges a ranking by the true scores (M,), nan where unknown; the measures are `METRICS`, nan where undefined.
 
     Correlations, NDCG and coverage are over the models not `shown`: the ranker was told those results. `regret<k>` and
-    `hit<k>` are of the best among the shown ones *and* the k models it puts first of the others. With fewer than k
-    models to judge, all count as tried.
+    `hit<k>` are of the best among the shown ones *and* the k models it puts first of the others, by its list for k
+    where it has one. With fewer than k models to judge, all count as tried.
     """
     hidden = np.zeros(len(truth), dtype=np.bool_) if shown is None else shown & ~np.isnan(truth)
     judged = np.flatnonzero(~np.isnan(truth) & ~hidden)
@@ -65,7 +68,7 @@ def quality(ranking: Ranking, truth: FloatArray, shown: BoolArray | None = None)
     if not len(judged):
         return found
     told = float(truth[hidden].max()) if hidden.any() else -np.inf
-    found |= _agreement(ranking.score, truth, judged) | _picks(ranking.order, truth, judged, told)
+    found |= _agreement(ranking.score, truth, judged) | _picks(ranking, truth, judged, told)
     # Regret is in units of the whole column: what is shown does not change what a good model is worth.
     best, middle = float(np.nanmax(truth)), float(np.nanmedian(truth))
     for k in RANKS:
@@ -109,20 +112,24 @@ def weighted_tau(x: FloatArray, y: FloatArray) -> float:
     return float(weightedtau(x, y).statistic)
 
 
-def _picks(order: IntArray | None, truth: FloatArray, judged: IntArray, told: float) -> dict[str, float]:
+def _picks(ranking: Ranking, truth: FloatArray, judged: IntArray, told: float) -> dict[str, float]:
     """NDCG, hits, and the best score still missed by the first k, not normalised."""
-    if order is None:
-        return _picks_at_random(truth[judged], float(np.nanmax(truth)), told)
+    best = float(np.nanmax(truth))
+    if ranking.order is None:
+        return _picks_at_random(truth[judged], best, told)
+    found = {"ndcg10": ndcg(truth[_in_order(ranking.order, truth, judged)])}
+    for k in RANKS:
+        tried = truth[_in_order(ranking.lists.get(k, ranking.order), truth, judged)[:k]]
+        reached = max(float(tried.max()), told)
+        found |= {f"hit{k}": float(reached >= best), f"regret{k}": best - reached}
+    return found
+
+
+def _in_order(order: IntArray, truth: FloatArray, judged: IntArray) -> IntArray:
+    """The judged models as the order has them, those it leaves out last."""
     place = np.full(len(truth), len(truth))
     place[order] = np.arange(len(order))
-    best = float(np.nanmax(truth))
-    tried = truth[judged[np.argsort(place[judged], kind="stable")]]
-    reached = np.maximum(np.maximum.accumulate(tried), told)
-    found = {"ndcg10": ndcg(tried)}
-    for k in RANKS:
-        at_k = float(reached[min(k, len(reached)) - 1])
-        found |= {f"hit{k}": float(at_k >= best), f"regret{k}": best - at_k}
-    return found
+    return np.asarray(judged[np.argsort(place[judged], kind="stable")])
 
 
 def ndcg(tried: FloatArray, rank: int = _NDCG_RANK) -> float:

@@ -11,10 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from selection.recall import Evidence, FloatArray, recall
+from selection.recall import Evidence, FloatArray
+from selection.recall.ranking import rank
 from selection.records import Candidate
 from zoo_graph.backtest.cases import mean_z
-from zoo_graph.backtest.quality import Ranking, by_score
+from zoo_graph.backtest.quality import RANKS, Ranking, by_score
 
 Ranker = Callable[[Evidence, int], Ranking | None]
 
@@ -88,15 +89,9 @@ def proxy_alone(name: str, evidence: Evidence, seed: int) -> Ranking | None:
 
 
 def ours(evidence: Evidence, seed: int) -> Ranking:
-    """The product's recall, asked for all models: its order, scores, 90 % intervals and ties."""
-    found = recall(evidence, len(evidence.candidates), seed=seed)
-    place = {one.model: m for m, one in enumerate(evidence.candidates)}
-    order = np.array([place[pick.model] for pick in found.picks], dtype=np.int64)
-    score, low, high = (np.full(len(place), np.nan) for _ in range(3))
-    tie = np.full(len(place), -1, dtype=np.int64)
-    for m, pick in zip(order, found.picks, strict=True):
-        score[m], low[m], high[m], tie[m] = pick.score, pick.low, pick.high, pick.tie
-    return Ranking(order, score, low, high, tie)
+    """The product's recall: what it expects of all models, and the list it makes for each number of picks judged."""
+    found = rank(evidence, RANKS, seed=seed)
+    return Ranking(found.order, found.score, found.low, found.high, found.tie, found.lists)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

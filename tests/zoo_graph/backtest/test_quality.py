@@ -38,6 +38,16 @@ def test_regret_by_hand() -> None:
     assert [found[f"hit{k}"] for k in RANKS] == [0.0, 0.0, 1.0, 1.0]
 
 
+def test_each_number_of_tries_is_judged_by_its_own_list() -> None:
+    truth = np.array([0.9, 0.5, 0.7, 0.6, 0.1])
+    order = np.array([3, 2, 1, 0, 4])
+    found = quality(Ranking(order, lists={3: np.array([4, 3, 0, 1, 2]), 5: order[::-1]}), truth)
+    plain = quality(Ranking(order), truth)
+    assert [found[f"regret{k}"] for k in RANKS] == pytest.approx([1.0, 0.0, 0.0, 0.0])
+    assert (found["hit1"], found["hit3"], plain["hit3"]) == (0.0, 1.0, 0.0)
+    assert found["ndcg10"] == plain["ndcg10"]
+
+
 def test_a_model_without_a_true_score_is_not_tried() -> None:
     truth = np.array([np.nan, 0.9, 0.5, 0.6])
     found = quality(by_score(np.array([9.0, 3.0, 2.0, 1.0])), truth)

@@ -119,11 +119,13 @@ def test_given_predictions_rank_their_target_only(table: MakeTable) -> None:
 
 
 def test_ours_is_what_recall_tells_its_user(evidence: Evidence) -> None:
-    found, ranking = recall(evidence, 8), ours(evidence, 0)
-    assert ranking.order is not None
+    ranking = ours(evidence, 0)
     assert ranking.score is not None
     assert ranking.low is not None
     assert ranking.tie is not None
-    assert [evidence.candidates[m].model for m in ranking.order] == [pick.model for pick in found]
-    for m, pick in zip(ranking.order, found, strict=True):
+    assert list(ranking.lists) == [1, 3, 5, 10]
+    for k, listed in ranking.lists.items():
+        assert [evidence.candidates[m].model for m in listed[:k]] == [pick.model for pick in recall(evidence, k)]
+    for pick in recall(evidence, 8):
+        m = evidence.candidates.index(pick.candidate)
         assert (ranking.score[m], ranking.low[m], ranking.tie[m]) == (pick.score, pick.low, pick.tie)

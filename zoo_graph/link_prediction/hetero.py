@@ -147,9 +147,9 @@ def view(frame: Frame, visible: Results, standing: Standing, alike: Alike) -> He
     for (source, relation, target), (rows, columns, weight) in edges.items():
         if not len(rows):
             continue
-        _put(data, (source, relation, target), rows, columns, weight)
+        put_edges(data, (source, relation, target), rows, columns, weight)
         if (target, f"rev_{relation}", source) in EDGES:
-            _put(data, (target, f"rev_{relation}", source), columns, rows, weight)
+            put_edges(data, (target, f"rev_{relation}", source), columns, rows, weight)
     return data
 
 
@@ -165,7 +165,8 @@ def _group_features(models: Integers, groups: Integers, n_groups: int, standing:
     return np.column_stack([np.log1p(n) / 3, *means])
 
 
-def _put(data: HeteroData, kind: EdgeType, rows: Integers, columns: Integers, weight: Floats) -> None:
+def put_edges(data: HeteroData, kind: EdgeType, rows: Integers, columns: Integers, weight: Floats) -> None:
+    """Adds edges (E,) of one kind, as an index and ready for products; the nodes must be there."""
     data[kind].edge_index = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
     data[kind].edge_weight = _tensor(weight)
     shape = len(data[kind[2]].x), len(data[kind[0]].x)

@@ -26,11 +26,13 @@ class Adjacency:
 def mean_adjacency(sources: Integers, destinations: Integers, weight: Floats, shape: tuple[int, int]) -> Adjacency:
     """Returns edges (E,) such that a product is the mean over arriving edges of weight times source.
 
+    Edges between the same two nodes are one edge of their weights' sum.
+
     `shape`: numbers of destinations and of sources.
     """
-    n = np.maximum(np.bincount(destinations, minlength=shape[0]), 1)
-    values = (weight / n[destinations]).astype(np.float32)
-    arriving = sp.csr_array((values, (destinations, sources)), shape=shape)
+    arriving = sp.csr_array((weight.astype(np.float32), (destinations, sources)), shape=shape)
+    degree = np.diff(arriving.indptr)
+    arriving.data /= np.repeat(np.maximum(degree, 1), degree).astype(np.float32)
     return Adjacency(arriving, sp.csr_array(arriving.T))
 
 
@@ -41,7 +43,7 @@ class _Product(torch.autograd.Function):
         return torch.from_numpy(adjacency.arriving @ x.detach().numpy())
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return torch.from_numpy(context.adjacency.leaving @ gradient.numpy()), None
 
 
@@ -58,6 +60,6 @@ class WeightedMean(nn.Module):
 
     def forward(self, x: Tensor | tuple[Tensor, Tensor], adjacency: Adjacency) -> Tensor:
         """Returns what arrives, (destinations, width), 0 where nothing does. `x`: nodes, or (sources, destinations)."""
-        arrived: Tensor = _Product.apply(x[0] if isinstance(x, tuple) else x, adjacency)
+        arrived: Tensor = _Product.apply(x[0] if isinstance(x, tuple) else x, adjacency)  # type: ignore[no-untyped-call]
         mapped: Tensor = self.map(arrived)
         return mapped

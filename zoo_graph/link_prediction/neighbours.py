@@ -15,6 +15,7 @@ _RESOLUTION = 0.1
 _COST = 2e10  # models x hubs x datasets: about a second on one thread
 _MIN_HUBS = 200
 _BLOCK = 1_024
+_MOST_GROUPED = 5_000
 
 
 def performance_edges(results: Results) -> Edges:
@@ -47,7 +48,13 @@ def canonical_order(results: Results) -> Integers:
 
 
 def community_labels(edges: Edges, results: Results) -> Integers:
-    """Returns a community number for each model, (M,), that does not depend on the models' order (Leiden)."""
+    """Returns a community number for each model, (M,), that does not depend on the models' order (Leiden).
+
+    None, (0,), above 5,000 models: networks are trained on many views of the zoo, and Leiden would take longer than
+    training does; neighbours stand.
+    """
+    if results.n_models > _MOST_GROUPED:
+        return np.zeros(0, dtype=np.int64)
     order = canonical_order(results)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))

@@ -76,11 +76,11 @@ def pair_features(
         pull = _PSEUDO * weight.sum(axis=1) / np.maximum((weight > 0).sum(axis=1), 1)
         near = total / np.maximum(mass + pull, 1e-12)
         found += [3 * near[models, columns], (mass / np.maximum(mass + pull, 1e-12))[models, columns]]
-    found.append(_kinship(tables, targets)[models, columns])
+    found.append(kinship(tables, targets)[models, columns])
     return np.column_stack(found)
 
 
-def _kinship(tables: PairTables, targets: Integers) -> Floats:
+def kinship(tables: PairTables, targets: Integers) -> Floats:
     """Returns how alike the target is to what the model was pretrained on, mean over bases and datasets, (M, T).
 
     The target itself counts as 3, the most there is.

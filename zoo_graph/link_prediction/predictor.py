@@ -208,10 +208,14 @@ def _look(network: Network, frame: Frame, results: Results, trained: _Trained, g
 def _gain(results: Results, held: _HeldOut, correction: Floats) -> tuple[float, float]:
     """Returns the squared error saved by the best multiplier of the correction, and that multiplier.
 
-    The multiplier is the least-squares one after its evidence is cut by one standard error over datasets.
+    The multiplier is the least-squares one after its evidence is cut by one standard error over datasets. A correction
+    that only makes the base larger or smaller ranks nobody anew, so what goes along with the base does not count.
     """
     dataset = results.dataset[held.rows]
-    left, moved = (_centred(values, dataset) for values in (held.left, correction))
+    weight = 1 / np.bincount(dataset)[dataset]
+    base, left, moved = (_centred(values, dataset) for values in (held.base, held.left, correction))
+    size = max(float((weight * base**2).sum()), 1e-12)
+    left, moved = (values - float((weight * values * base).sum()) / size * base for values in (left, moved))
     n = np.bincount(dataset)
     seen = n > 0
     pull, energy = (np.bincount(dataset, values)[seen] / n[seen] for values in (left * moved, moved**2))

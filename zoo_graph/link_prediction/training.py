@@ -18,6 +18,7 @@ from zoo_graph.link_prediction.hetero import Frame, alike_of, input_widths, view
 from zoo_graph.link_prediction.model import Network
 from zoo_graph.link_prediction.pairs import pair_features, pair_width
 from zoo_graph.link_prediction.results import Results, deal
+from zoo_graph.link_prediction.sampling import sample
 from zoo_graph.link_prediction.standing import Base, stand, thinned
 from zoo_graph.snapshot import Floats, Integers
 
@@ -26,6 +27,8 @@ State = dict[str, Tensor]
 _GROUPS = 8  # that the datasets are dealt into, one hidden at a time
 _TEMPERATURE = 0.5  # of the ranking term, in spreads of a dataset's results
 _RANKING, _SPREAD = 0.1, 0.1  # shares in the loss
+_REMEMBERED = 3_000_000  # results of all episodes together, some 100 bytes each; but at least so many episodes:
+_FEWEST = 6
 _CHUNK = 200_000  # pairs decoded at once
 _FEW = 5.0  # a dataset with so many results counts half as much as one with very many
 
@@ -35,7 +38,8 @@ class Settings:
     """How networks are made and trained; the defaults serve zoos of 5 to 1,500 datasets.
 
     `folds`: networks, each of which never sees one fold of the datasets. `checkpoints`: how often within `steps` the
-    held-out datasets are looked at. `threads`: CPU threads of torch at most.
+    held-out datasets are looked at. `threads`: CPU threads of torch at most. Above `large_models` or `large_edges` a
+    step takes `sampled_pairs` results and `fan_outs` edges of each type into a node, hop by hop.
     """
 
     folds: int = 5
@@ -47,6 +51,10 @@ class Settings:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     threads: int = 1
+    large_models: int = 5_000
+    large_edges: int = 1_000_000
+    sampled_pairs: int = 8_192
+    fan_outs: tuple[int, int] = (15, 10)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +110,11 @@ def _train(
     network: Network, optimizer: torch.optim.Optimizer, episodes: list[Episode], settings: Settings
 ) -> Iterator[State]:
     every = max(1, settings.steps // settings.checkpoints)
+    generator = np.random.default_rng(len(episodes))
     for step in range(1, every * settings.checkpoints + 1):
         network.train()
         optimizer.zero_grad()
-        torch.autograd.backward(loss_of(network, episodes[step % len(episodes)]))
+        torch.autograd.backward(loss_of(network, bounded(episodes[step % len(episodes)], settings, generator)))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         if step % every == 0:
@@ -115,8 +124,8 @@ def _train(
 def _episodes(
     frame: Frame, results: Results, base: Base, settings: Settings, generator: np.random.Generator
 ) -> Iterator[Episode]:
-    made = 0
-    while made < settings.episodes:
+    made, wanted = 0, min(settings.episodes, max(_FEWEST, _REMEMBERED // max(len(results), 1)))
+    while made < wanted:
         for group in deal(results.informative(), _GROUPS, int(generator.integers(2**31))):
             visible = results.hide(group)
             visible = thinned(visible, generator) if made % 2 else visible
@@ -139,6 +148,27 @@ def episode_of(frame: Frame, visible: Results, truth: Results, base: Base, group
         single(pairs),
         single(truth.z[rows]),
         single(standing.mean[model]),
+    )
+
+
+def bounded(episode: Episode, settings: Settings, generator: np.random.Generator) -> Episode:
+    """Returns the lesson itself, or of a large one some random pairs with a random neighbourhood of bounded size."""
+    data = episode.data
+    n_edges = sum(data[kind].edge_index.shape[1] for kind in data.edge_types)
+    if len(data["model"].x) <= settings.large_models and n_edges <= settings.large_edges:
+        return episode
+    n_pairs = min(len(episode.z), settings.sampled_pairs)
+    kept = torch.from_numpy(np.sort(generator.choice(len(episode.z), n_pairs, replace=False)))
+    model, dataset = episode.model[kept], episode.dataset[kept]
+    part = sample(data, {"model": model.numpy(), "dataset": dataset.numpy()}, settings.fan_outs, generator)
+    return Episode(
+        part.data,
+        torch.from_numpy(np.searchsorted(part.nodes["model"], model.numpy())),
+        torch.from_numpy(np.searchsorted(part.nodes["dataset"], dataset.numpy())),
+        episode.column[kept],
+        episode.pairs[kept],
+        episode.z[kept],
+        episode.base[kept],
     )
 
 

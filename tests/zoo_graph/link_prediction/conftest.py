@@ -42,4 +42,4 @@ def planted() -> Planted:
 
 @pytest.fixture(scope="session")
 def quick() -> Settings:
-    return Settings(folds=3, steps=30, checkpoints=2, episodes=8, width=16)
+    return Settings(folds=3, steps=24, checkpoints=2, episodes=8, width=16, learning_rate=6e-3)

@@ -29,7 +29,8 @@ class Evidence:
     finite count as not computed. `measured` (M,) are results on the target itself, in the unit of
     `metric`. `target`, where given, is checked to be absent from `datasets`: its results must not leak.
     `similarity` basis -> (D + 1, D + 1) says how alike datasets are, the target last: any scale, larger is more
-    alike, nan not known. How far each basis tells who wins is learnt.
+    alike, nan not known. How far each basis tells who wins is learnt. `seconds` (M,) is what training each candidate
+    took, made comparable by the caller; nan not known.
 
     Raises:
         InputError: shapes that do not match, names given twice, infinite scores or similarities, no
@@ -45,6 +46,7 @@ class Evidence:
     metric: str = "score"
     target: str | None = None
     similarity: Mapping[str, FloatArray] = field(default_factory=dict)
+    seconds: FloatArray | None = None
 
     def __post_init__(self) -> None:
         models, sources = len(self.candidates), len(self.datasets)
@@ -70,6 +72,8 @@ class Evidence:
             )
             if np.isinf(values).any():
                 raise InputError(f"got infinite similarity[{name!r}]; wanted finite numbers, or nan for not known")
+        if self.seconds is not None:
+            _check_array("seconds", self.seconds, (models,))
         if self.measured is not None:
             _check_array("measured", self.measured, (models,))
             if np.isinf(self.measured).any():

@@ -10,6 +10,7 @@ from selection.recall.boards import choose_lists
 from selection.recall.choice import Choice
 from selection.recall.constraints import Admission, Constraints, admit
 from selection.recall.evidence import Evidence, FloatArray, IntArray
+from selection.recall.front import Cost, costs, pareto_front
 from selection.recall.posterior import Posterior, learn_posterior
 from selection.recall.reasons import groups_of, notes_of, reasons_of, said
 from selection.records import Pick, Recall
@@ -26,6 +27,7 @@ def recall(
     seed: int = 0,
     level: float = 0.9,
     last: Mapping[str, str] | None = None,
+    along: Cost | None = None,
 ) -> Recall:
     """Returns the `k` admitted candidates of which the best is expected to do best on the target.
 
@@ -47,8 +49,12 @@ def recall(
 
     With neither results nor proxies the ranking is by size, which is a fair baseline, and says so.
 
+    `along` a cost ("n_parameters", "seconds") the picks are the Pareto front instead, best expected first: of each, no
+    cheaper candidate is expected to do as well.
+
     Raises:
-        InputError: k below 1; level outside (.5, 1); or several candidates and nothing at all to rank by.
+        InputError: k below 1; level outside (.5, 1); several candidates and nothing at all to rank by; or a cost that
+            is not known of any candidate.
     """
     if k < 1:
         raise InputError(f"got k={k}; wanted at least 1 pick")
@@ -62,7 +68,9 @@ def recall(
     posterior = bounded(learn_posterior(evidence, level), evidence)
     if k > len(admission.kept):
         notes.append(f"asked for {k} picks, {len(admission.kept)} exist")
-    listed = _list(evidence, posterior, admission, k, last or {})
+    listed = _list(evidence, posterior, admission, k, last or {}, along)
+    if along:
+        notes.append(f"the picks are the Pareto front of expected score against {along}, best expected first")
     picks, chance = _pick(evidence, posterior, admission, listed, seed, last or {})
     notes.extend(notes_of(evidence, posterior, listed.choice, len(picks)))
     if len(picks) < len(admission.kept):
@@ -121,10 +129,20 @@ class _Listed:
     choice: Choice | None
 
 
-def _list(evidence: Evidence, posterior: Posterior, admission: Admission, k: int, last: Mapping[str, str]) -> _Listed:
+def _list(
+    evidence: Evidence,
+    posterior: Posterior,
+    admission: Admission,
+    k: int,
+    last: Mapping[str, str],
+    along: Cost | None,
+) -> _Listed:
     names = [candidate.model for candidate in evidence.candidates]
     ranked = sorted(admission.kept, key=lambda index: _order(index, evidence, posterior))
     first = [index for index in ranked if names[index] not in last]
+    if along is not None:
+        picked = pareto_front(first, costs(evidence, along))[:k]
+        return _Listed(picked, len(picked), None)
     choice = choose_lists(evidence, posterior, first, [k])[k] if first and _is_cold(evidence) else None
     picked = first[:k] if choice is None else choice.order[:k].tolist()
     return _Listed((picked + [index for index in ranked if names[index] in last])[:k], len(picked), choice)

@@ -7,7 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from selection.recall import FloatArray
+from selection.recall.descriptions import distance_similarity, words
 from selection.records import Candidate
+from zoo_graph import descriptions
+from zoo_graph.records import Dataset
 
 Pool = Literal["181", "further"]
 
@@ -103,3 +106,26 @@ def is_judgeable(column: FloatArray) -> bool:
     """Whether regret is defined: the best result is above the median."""
     seen = column[~np.isnan(column)]
     return len(seen) > 1 and bool(seen.max() > np.median(seen))
+
+
+def similarities(matrix: Matrix) -> dict[str, FloatArray]:
+    """Basis -> (D, D): how alike datasets are by what is known of them without results, as a zoo told so much holds it.
+
+    The words of a description are tags; a user's own distances are one more basis.
+    """
+    found = descriptions.similarities([as_dataset(text) for text in matrix.dataset_text])
+    if matrix.dataset_distance is not None:
+        found["distance"] = distance_similarity(matrix.dataset_distance)
+    return found
+
+
+def as_dataset(text: DatasetText) -> Dataset:
+    """The dataset as a zoo would hold it."""
+    tags = {"language": text.languages, "domain": text.domains, "description": words(text.description)}
+    return Dataset(
+        text.name,
+        task=text.task or None,
+        n_classes=text.n_classes,
+        n_samples=text.n_samples,
+        tags=tuple(f"{kind}:{label}" for kind, labels in tags.items() for label in dict.fromkeys(labels)),
+    )

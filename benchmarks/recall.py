@@ -31,7 +31,9 @@ if __name__ == "__main__" and any(os.environ.get(name) != "1" for name in THREAD
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | THREADS)  # BLAS reads it when it is loaded
 
 import numpy as np  # noqa: E402
+from ablations import ABLATIONS  # noqa: E402
 from matrices import READERS, Matrix, matrices  # noqa: E402
+from matrix import similarities  # noqa: E402
 from released import predictions, published  # noqa: E402
 
 from selection.recall import FloatArray  # noqa: E402
@@ -46,6 +48,7 @@ from zoo_graph.backtest.summary import Results, results  # noqa: E402
 EVALUATED = (0, 1, 3, 5, 10)
 FIRST = ("ours", "history")
 COMPARED = ("pearson", "weighted_tau", "spearman", "regret1")
+_RELEASED = "transfergraph_"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -64,6 +67,7 @@ def table(matrix: Matrix, hide: float, single: float) -> Table:
         matrix.targets,
         matrix.proxies,
         truth=matrix.scores if suffix else None,
+        similarity=similarities(matrix),
     )
 
 
@@ -82,9 +86,10 @@ def left_single(scores: FloatArray, share: float) -> FloatArray:
     return found
 
 
-def rankers_for(matrix: Matrix, data: Path) -> dict[str, Ranker]:
-    """The product's table, each proxy alone, and what others released for this matrix."""
-    return {**with_proxies(matrix.proxies), **predictions(data, matrix.name)}
+def rankers_for(matrix: Matrix, data: Path, ablate: bool) -> dict[str, Ranker]:
+    """The product's table, each proxy alone, what others released for this matrix, and ours with parts left out."""
+    parts = ABLATIONS if ablate else {"ours_no_proxies": ABLATIONS["ours_no_proxies"]} if matrix.proxies else {}
+    return {**with_proxies(matrix.proxies), **parts, **predictions(data, matrix.name)}
 
 
 def judged_alike(matrix: Matrix, data: Path) -> Matrix | None:
@@ -102,7 +107,7 @@ def judged_alike(matrix: Matrix, data: Path) -> Matrix | None:
 
 def tables(arguments: argparse.Namespace) -> Iterator[tuple[Table, dict[str, Ranker], Matrix]]:
     for matrix in matrices(arguments.data, arguments.matrix):
-        rankers = rankers_for(matrix, arguments.data)
+        rankers = rankers_for(matrix, arguments.data, arguments.ablate)
         if arguments.ranker:
             rankers = {name: ranker for name, ranker in rankers.items() if name in {*arguments.ranker, "history"}}
         yield table(matrix, arguments.hide, arguments.single), rankers, matrix
@@ -140,12 +145,13 @@ def against_released(records: Sequence[Record], data: Path) -> Iterator[str]:
     """
     cold = results(records).get("cold")
     names = [name for name in cold.matrices if name.endswith("_released_rows")] if cold else []
-    if not cold or not names:
+    if not cold or not names or not any(name.startswith(_RELEASED) for name in cold.rankers):
         return
     yield "TransferGraph's targets, cold, rows that the released methods predict, one for each model"
     for chosen in ([name] for name in names) if len(names) == 1 else (*([name] for name in names), names):
-        for metric in COMPARED:
-            yield _comparison(cold, chosen, metric)
+        for own in (name for name in ("ours", "ours_no_proxies") if name in cold.rankers):
+            for metric in COMPARED:
+                yield _comparison(cold, own, chosen, metric)
     for name in names:
         matrix = name.removesuffix("_released_rows")
         for metric, figures in published(data, matrix).items():
@@ -154,22 +160,18 @@ def against_released(records: Sequence[Record], data: Path) -> Iterator[str]:
             yield f"{matrix}, {metric}: the best of the authors' own tables is {best}, mean {plain[best]:.3f}"
 
 
-def _comparison(cold: Results, matrices_: Sequence[str], metric: str) -> str:
-    released = [name for name in cold.rankers if name.startswith("transfergraph_")]
+def _comparison(cold: Results, own: str, matrices_: Sequence[str], metric: str) -> str:
+    released = [name for name in cold.rankers if name.startswith(_RELEASED)]
     sign = -1 if metric.startswith("regret") else 1
     best = max(released, key=lambda name: sign * cold.mean(name, metric, matrices_).value)
     where = matrices_[0].removesuffix("_released_rows") if len(matrices_) == 1 else "both"
-    cells = [f"{where:22}{metric:13}"]
+    cells = [f"{where:20}{metric:13}{own} {cold.mean(own, metric, matrices_).value:.3f}"]
     for label, name in (("best released", best), ("mean z", "history")):
-        cells.append(f"{label} {cold.mean(name, metric, matrices_).value:.3f}")
-        if "ours" in cold.rankers:
-            paired = cold.paired("ours", metric, matrices_, baseline=name)
-            verdict = " tie" if paired.is_tie else ""
-            cells.append(
-                f"(ours {paired.difference.value:+.3f} ± {paired.difference.stderr:.3f}, p {paired.p:.3f}{verdict})"
-            )
-    ours = f"ours {cold.mean('ours', metric, matrices_).value:.3f}" if "ours" in cold.rankers else ""
-    return "  ".join([cells[0], ours, *cells[1:], best])
+        paired = cold.paired(own, metric, matrices_, baseline=name)
+        verdict = " tie" if paired.is_tie else ""
+        told = f"{paired.difference.value:+.3f} ± {paired.difference.stderr:.3f}, p {paired.p:.3f}{verdict}"
+        cells.append(f"{label} {cold.mean(name, metric, matrices_).value:.3f} ({told})")
+    return "  ".join([*cells, best])
 
 
 def published_measures(data: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -209,6 +211,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--ranker", nargs="*", default=[], help="only these, and history")
     parser.add_argument("--evaluated", nargs="*", type=int, default=list(EVALUATED), help="0 is cold")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--ablate", action="store_true", help="also ours with parts left out")
     parser.add_argument("--folder", type=Path, help="where to keep what was judged, to go on from")
     parser.add_argument("--hide", type=float, default=0.0, help="percent of the results that rankers do not see")
     parser.add_argument("--single", type=float, default=0.0, help="percent of the models left with one result")

@@ -15,7 +15,7 @@ ROOMS = {
         "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
-        "errors", "records", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",
+        "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",
         "scores", "similarity", "communities", "link_prediction", "lease", "derived", "refresh",
         "evidence", "backtest", "identity", "recommendation", "choice", "measurements", "zoo", "demo", "service",
         "settings", "client", "cli",

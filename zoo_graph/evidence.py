@@ -1,9 +1,10 @@
-"""From the snapshot's columns to what recall stands on: candidates, scores and proxies as arrays.
+"""From the snapshot's columns to what recall stands on: candidates, scores, proxies and alike datasets as arrays.
 
 Knows the snapshot and `selection.recall`. Does not know files, checkpoints' contents or how picks are ranked.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 
 from selection.recall import Evidence, FloatArray
 from selection.records import Candidate, Modality, ProxyScore
+from zoo_graph.descriptions import similarities
+from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
 from zoo_graph.snapshot import Snapshot
 
@@ -40,13 +43,14 @@ def evidence(
     target: str,
     proxies: Mapping[str, Sequence[ProxyScore]] | None,
     hold_out: Collection[str] = (),
+    about: Dataset | None = None,
     metric: str = "score",
 ) -> Evidence:
     """What is known for choosing among `candidates` on `target`.
 
     Results on `target` itself are `measured`, never a source column; `hold_out` names further datasets that must not
     count (parts or supersets of the target). Fresh `proxies` stand before those the graph holds of the target; None
-    leaves out all proxies, the graph's too.
+    leaves out all proxies, the graph's too. `about` tells of the target what the graph does not know.
     """
     known = set(snapshot.dataset_ids)
     excluded = [name for name in hold_out if name in known]
@@ -72,7 +76,30 @@ def evidence(
         measured=measured if measured is not None and np.isfinite(measured).any() else None,
         metric=metric,
         target=target,
+        similarity=similarities(_described(snapshot, datasets, target, about)),
     )
+
+
+def described(snapshot: Snapshot) -> dict[str, Dataset]:
+    """What the zoo knows of each dataset beside results."""
+    columns = ("id", "name", "task", "modality", "n_classes", "n_samples", "tags")
+    rows = snapshot.datasets.select(columns).to_pylist()
+    return {row["id"]: Dataset(**{**row, "tags": tuple(row["tags"] or ())}) for row in rows}
+
+
+def _described(snapshot: Snapshot, datasets: Sequence[str], target: str, about: Dataset | None) -> list[Dataset]:
+    known = described(snapshot)
+    of_target = known.get(target, Dataset(target))
+    if about is not None:
+        of_target = replace(
+            of_target,
+            task=of_target.task or about.task,
+            modality=of_target.modality or about.modality,
+            n_classes=of_target.n_classes or about.n_classes,
+            n_samples=of_target.n_samples or about.n_samples,
+            tags=of_target.tags or about.tags,
+        )
+    return [*(known[name] for name in datasets), of_target]
 
 
 def models_with_results(snapshot: Snapshot, hold_out: Collection[str] = ()) -> frozenset[str]:

@@ -22,7 +22,8 @@ MODEL_COLUMNS = (
     "created", "derived_from", "pretrained_on", "aliases",
 )  # fmt: skip
 DATASET_COLUMNS = (
-    "dataset", "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "aliases",
+    "dataset", "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "tags",
+    "aliases",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "model", "dataset", "metric", "value", "unit", "direction", "split", "n_shot", "method", "seed", "source",

@@ -20,7 +20,7 @@ SNAPSHOT_MODELS = (
 SNAPSHOT_DATASETS = (
     "MATCH (d:Dataset) WHERE d.id > $after WITH d ORDER BY d.id LIMIT $limit "
     "RETURN collect([d.id, d.name, d.task, d.modality, d.n_classes, d.n_samples, d.features_digest, "
-    "d.labels_digest]) AS rows"
+    "d.labels_digest, d.tags]) AS rows"
 )
 SNAPSHOT_RESULT_COUNTS = (
     "MATCH (m:Model)-[r:MEASURED]->(:Dataset) WITH m.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"
@@ -95,6 +95,25 @@ DERIVED_SCORED_CREATE = (
 DERIVED_SCORED_CHANGE = (
     "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:SCORED]->(b:Dataset) WHERE b.id IN row.targets "
     "WITH r, row.values[b.id] AS v SET r.score = v[0], r.metric = v[1], r.n = v[2], r.spread = v[3], r.run = $run"
+)
+DERIVED_PREDICTED_COUNTS = (
+    "MATCH (a:Model)-[r:PREDICTED]->(:Dataset) WITH a.id AS id, count(r) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_PREDICTED_READ = (
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[r:PREDICTED]->(b:Dataset) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([r.score, r.low, r.high, r.by]) AS rows"
+)
+DERIVED_PREDICTED_DELETE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:PREDICTED]->(b:Dataset) WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_PREDICTED_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Model {id: row[0]}) MATCH (b:Dataset {id: row[1]}) "
+    "CREATE (a)-[:PREDICTED {score: row[2], low: row[3], high: row[4], by: row[5], run: $run}]->(b)"
+)
+DERIVED_PREDICTED_CHANGE = (
+    "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:PREDICTED]->(b:Dataset) WHERE b.id IN row.targets "
+    "WITH r, row.values[b.id] AS v SET r.score = v[0], r.low = v[1], r.high = v[2], r.by = v[3], r.run = $run"
 )
 DERIVED_LIKE_COUNTS = (
     "MATCH (a:Model)-[r:PERFORMS_LIKE]->(:Model) WITH a.id AS id, count(r) AS n "
@@ -315,7 +334,7 @@ EXPORT_MODELS = (
 EXPORT_DATASETS = (
     "MATCH (d:Dataset) WHERE d.id > $after WITH d ORDER BY d.id LIMIT $limit "
     "RETURN collect([d.id, d.name, d.task, d.modality, d.n_classes, d.n_samples, d.features_digest, "
-    "d.labels_digest]) AS rows"
+    "d.labels_digest, d.tags]) AS rows"
 )
 EXPORT_ALIASES = {
     label: f"MATCH (a:Alias)-[:NAMES]->(n:{label}) RETURN collect([n.id, a.name]) AS rows"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from selection.records import Candidate, Failure, ProxyScore, Recall
 from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence, models_with_results
-from zoo_graph.identity import check_datasets, given_candidates, known_ids
+from zoo_graph.identity import check_datasets, dataset_record, given_candidates, known_ids
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
@@ -77,8 +77,9 @@ def recommend(
         look = _looked(pool, probed, dataset, models_with_results(snapshot, hold_out))
     if not look.pool:
         raise _nothing_to_rank(failures, len(pool))
+    about = None if isinstance(dataset, str) else dataset_record(dataset)
     fresh = None if proxies is False else look.scores or {}
-    known = evidence(snapshot, list(look.pool.values()), target=target, proxies=fresh, hold_out=hold_out)
+    known = evidence(snapshot, list(look.pool.values()), target=target, proxies=fresh, hold_out=hold_out, about=about)
     found = recall(known, k, constraints=constraints, seed=seed, last=look.last)
     told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
     return replace(found, notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes), failures=tuple(failures))

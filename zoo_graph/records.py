@@ -50,6 +50,7 @@ class Dataset:
     """A dataset and what is known of it; its rows never enter the graph.
 
     `labels_digest` tells two datasets of one name apart: it is of the modality, the classes and every row's label.
+    `tags` say what it is about; `kind:label` (`language:fra`) compares only with tags of that kind.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Dataset:
     n_samples: int | None = None
     features_digest: str | None = None
     labels_digest: str | None = None
+    tags: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
 

@@ -32,7 +32,7 @@ Integers = npt.NDArray[np.int64]
 
 _LOG = logging.getLogger(__name__)
 
-_FORMAT = 3  # raised when the columns change, so that older files are not read
+_FORMAT = 4  # raised when the columns change, so that older files are not read
 _PAGE_ROWS = 20_000  # about 4 MB a message
 _ATTEMPTS = 6
 _CUT = "\x1f"  # between conditions: the unit separator, a control character made for this
@@ -47,7 +47,7 @@ _MODELS = pa.schema({
 })  # fmt: skip
 _DATASETS = pa.schema({
     "id": _TEXT, "name": _TEXT, "task": _TEXT, "modality": _TEXT, "n_classes": _WHOLE, "n_samples": _WHOLE,
-    "features_digest": _TEXT, "labels_digest": _TEXT,
+    "features_digest": _TEXT, "labels_digest": _TEXT, "tags": pa.list_(_TEXT),
 })  # fmt: skip
 _MEASURED = pa.schema({  # as they are read: the conditions as one text
     "model": _INDEX, "dataset": _INDEX, "id": _TEXT, "score": _REAL, "seconds": _REAL, "conditions": _TEXT,
@@ -70,7 +70,7 @@ class Snapshot:
     """The zoo's columns at one evidence version. Arrow tables; `model`, `base` and `dataset` are row numbers.
 
     `models`: id, name, family, architecture, modality, tasks, n_parameters, license, source, created.
-    `datasets`: id, name, task, modality, n_classes, n_samples, features_digest, labels_digest.
+    `datasets`: id, name, task, modality, n_classes, n_samples, features_digest, labels_digest, tags.
     `results`: model, dataset, id, score, seconds, metric, split, method, n_shot, seed, source, harness, date,
     config (canonical JSON). `proxies`: model, dataset, name, score, seconds, sample_digest, n_samples.
     `lineage`: model, base, kind. `pretrained_on`: model, dataset.

@@ -8,6 +8,7 @@ import pytest
 from selection.records import Candidate, ProxyScore
 from zoo_graph.evidence import candidates_of, evidence
 from zoo_graph.ingest import import_file
+from zoo_graph.records import Dataset
 from zoo_graph.snapshot import Snapshot, take
 from zoo_graph.store import Connection
 
@@ -89,3 +90,38 @@ def test_the_unit_is_the_targets_own_or_else_the_commonest(
     assert evidence(both, candidates, target="z", proxies={}).metric == "accuracy"
     assert evidence(both, candidates, target="new", proxies={}).metric == "accuracy"  # of three datasets out of five
     assert evidence(both, candidates, target="new", proxies={}, hold_out=["x", "y"]).metric == "macro_f1"
+
+
+def test_datasets_are_compared_in_the_order_of_the_sources_with_the_target_last(
+    snapshot: Snapshot, embedded_store: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "d.csv").write_text("dataset,n_classes,tags\nx,2,language:fra\ny,20,language:deu\nz,2,language:fra\n")
+    import_file(embedded_store, tmp_path / "d.csv", format="datasets")
+    told = take(embedded_store, tmp_path)
+    known = evidence(told, candidates_of(told), target="y", proxies={}).similarity
+    np.testing.assert_allclose(known["tags language"], [[1, 1, 0], [1, 1, 0], [0, 0, 1]], atol=1e-12)  # x, z, y
+    assert known["n_classes"][0, 1] == 1 > known["n_classes"][0, 2]
+    assert evidence(told, candidates_of(told), target="y", proxies={}, hold_out=["x"]).similarity["name"].shape == (
+        2,
+        2,
+    )
+
+
+def test_a_new_target_is_compared_by_what_is_told_of_it(snapshot: Snapshot) -> None:
+    new = Dataset("x-2", task="sentiment", n_classes=3)
+    found = evidence(snapshot, candidates_of(snapshot), target="x-2", proxies={}, about=new)
+    assert found.similarity["name"].shape == (4, 4)
+    assert found.similarity["name"][0, 3] > 0 == found.similarity["name"][1, 3]
+    assert "task" not in found.similarity  # known of nothing to compare with
+
+
+def test_the_graphs_word_on_the_target_stands_before_what_is_told_now(
+    snapshot: Snapshot, embedded_store: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "d.csv").write_text("dataset,n_classes,n_samples\nx,2,100\ny,20,900\nz,2,\n")
+    import_file(embedded_store, tmp_path / "d.csv", format="datasets")
+    told = take(embedded_store, tmp_path)
+    about = Dataset("z", n_classes=20, n_samples=900)
+    found = evidence(told, candidates_of(told), target="z", proxies={}, about=about).similarity
+    assert found["n_classes"][2, 0] == 1 > found["n_classes"][2, 1]
+    assert found["n_samples"][2, 1] == 1 > found["n_samples"][2, 0]

@@ -33,6 +33,7 @@ EVERYTHING: list[Record] = [
         n_samples=0,
         features_digest="f",
         labels_digest="l",
+        tags=("language:fra", "law, and order"),
     ),
     Result("Org/Big", "sst2", "accuracy", 89.1, 0.891, "percent", split="test", n_shot=0, method="full", seed=1),
     Result("Org/Big", "sst2", "loss", 0.1 + 0.2, -0.1 - 0.2, "raw", source="s", harness="h 1", date="2024-01-01"),

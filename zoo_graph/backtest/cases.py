@@ -53,6 +53,7 @@ class Table:
     """A source of plain arrays: scores (M, D) and proxies name -> (M, D), nan where not measured.
 
     `truth` (M, D), where given, holds the results that targets are judged by: `scores` may hide some of them.
+    `similarity` basis -> (D, D) tells how alike datasets are without any result, nan where not known.
     `metric` is the unit of all scores.
     """
 
@@ -64,15 +65,18 @@ class Table:
     proxies: Mapping[str, FloatArray] = field(default_factory=dict)
     truth: FloatArray | None = None
     metric: str = "score"
+    similarity: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """24 hex digits of everything in the table but its targets."""
         digest = hashlib.blake2b(digest_size=12)
-        digest.update(repr((self.name, self.candidates, self.datasets, self.metric, sorted(self.proxies))).encode())
+        digest.update(repr((self.name, self.candidates, self.datasets, self.metric)).encode())
         truth = self.scores if self.truth is None else self.truth
-        for values in (self.scores, truth, *(self.proxies[name] for name in sorted(self.proxies))):
-            digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+        for kind, held in (("", {"scores": self.scores, "truth": truth}), ("p", self.proxies), ("s", self.similarity)):
+            for name in sorted(held):
+                digest.update(repr((kind, name)).encode())
+                digest.update(np.ascontiguousarray(held[name], dtype=np.float64).tobytes())
         return digest.hexdigest()
 
     def case(self, target: str) -> Case:
@@ -89,6 +93,7 @@ class Table:
             past_proxies={name: values[:, others] for name, values in self.proxies.items()},
             metric=self.metric,
             target=target,
+            similarity={name: values[np.ix_([*others, d], [*others, d])] for name, values in self.similarity.items()},
         )
         return Case(evidence, truth, truth)
 

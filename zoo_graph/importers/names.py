@@ -76,6 +76,7 @@ DATASET_PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "n_samples": ("n_samples", "num_samples", "num_rows", "size", "n_rows"),
     "features_digest": ("features_digest",),
     "labels_digest": ("labels_digest",),
+    "tags": ("tags", "keywords"),
     "aliases": ("aliases", "also_known_as"),
 }
 PROXY: Mapping[str, tuple[str, ...]] = {

@@ -37,6 +37,7 @@ _CONVERT: Mapping[str, Convert] = {
     "modality": _modality,
     "architecture": _joined,
     "tasks": cells.names,
+    "tags": cells.names,
     "pretrained_on": cells.names,
     "aliases": cells.names,
     "n_classes": cells.size,

@@ -16,7 +16,9 @@ LABELS: tuple[Label, ...] = ("Model", "Dataset")
 MODEL_PROPERTIES = (
     "name", "family", "architecture", "modality", "tasks", "n_parameters", "license", "source", "input_spec", "created",
 )  # fmt: skip
-DATASET_PROPERTIES = ("name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest")
+DATASET_PROPERTIES = (
+    "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "tags",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

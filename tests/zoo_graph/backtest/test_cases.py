@@ -43,6 +43,12 @@ def test_a_proxy_not_computed_on_the_target_is_only_past(table: MakeTable) -> No
     assert (list(case.evidence.proxies), list(case.evidence.past_proxies)) == ([], ["logme"])
 
 
+def test_likeness_has_the_target_last(table: MakeTable) -> None:
+    values = np.arange(25.0).reshape(5, 5)
+    alike = table(similarity={"language": values}).case("d1").evidence.similarity["language"]
+    np.testing.assert_array_equal(alike, values[[0, 2, 3, 4, 1]][:, [0, 2, 3, 4, 1]])
+
+
 def test_hidden_results_judge_but_are_not_known(table: MakeTable) -> None:
     full = table().scores
     hidden = np.full(full.shape, np.nan)
@@ -89,8 +95,9 @@ def test_the_digest_moves_with_the_content_and_not_with_the_targets(table: MakeT
     changed = plain.scores.copy()
     changed[0, 0] += 1e-9
     assert plain.digest == table(targets=("d1",)).digest
-    digests = {plain.digest, table(scores=changed).digest, table(truth=changed).digest, table(metric="f1").digest}
-    assert len(digests) == 4
+    others = [{"scores": changed}, {"truth": changed}, {"metric": "f1"}, {"proxies": {"a": changed}}]
+    others += [{"proxies": {"b": changed}}, {"similarity": {"a": np.eye(5)}}, {"similarity": {"a": np.ones((5, 5))}}]
+    assert len({plain.digest, *(table(**other).digest for other in others)}) == 8
 
 
 def test_what_can_be_judged() -> None:

@@ -11,6 +11,14 @@ def test_what_is_known_of_a_dataset_is_read(read_csv: Read) -> None:
     assert [(row.line, row.column) for row in found.rejected] == [(3, "size")]
 
 
+def test_tags_are_a_list_in_one_cell(read_csv: Read) -> None:
+    found = read_csv(
+        'dataset,tags\nmtop,language:fra; language:deu;spoken\nsts,"[""law, tax""]"\nbare,\n', format="datasets"
+    )
+    told = [("language:fra", "language:deu", "spoken"), ("law, tax",), ()]
+    assert [dataset.tags for dataset in found.datasets] == told
+
+
 def test_config_and_revision_are_part_of_the_id(read_csv: Read) -> None:
     found = read_csv(
         "dataset,dataset_config,rev,task\nglue,sst2,1,sentiment\n",

@@ -85,7 +85,7 @@ def _correlations(
     if not similarity or n_datasets < 4:
         return expected
     found = _residual_correlation(filled, seen, np.sqrt(weight))
-    bases = np.stack([np.nan_to_num(similarity[name]) for name in sorted(similarity)], axis=2)
+    bases = np.stack([_mutual(similarity[name]) for name in sorted(similarity)], axis=2)
     constant = np.ones((*bases.shape[:2], 1))
     design = np.concatenate([bases, constant, -constant], axis=2)  # (D + 1, D + 1, J + 2)
     inner = design[:-1, :-1] * ~np.eye(n_datasets, dtype=np.bool_)[:, :, None]
@@ -98,6 +98,13 @@ def _correlations(
         expected[row, row] = 0.0
     expected[-1] = design[-1, :-1] @ solve(gram, pull, _RIDGE)
     return expected
+
+
+def _mutual(similarity: FloatArray) -> FloatArray:
+    """The mean of both directions where both are known, else the one that is; 0 where none is."""
+    known = ~np.isnan(similarity)
+    total = np.nan_to_num(similarity) + np.nan_to_num(similarity).T
+    return np.asarray(total / np.maximum(1, known.astype(np.int64) + known.T))
 
 
 def _residual_correlation(filled: FloatArray, seen: BoolArray, weights: FloatArray) -> FloatArray:

@@ -157,6 +157,15 @@ def test_a_similarity_that_is_nowhere_known_is_none() -> None:
         np.testing.assert_allclose(unknown.emphasised(strength, 4), none.emphasised(strength, 4))
 
 
+def test_a_similarity_known_one_way_is_that_both_ways_and_of_two_ways_the_mean_counts() -> None:
+    z, kind = two_kinds(6)
+    whole = alike(kind, 0)
+    noise = np.random.default_rng(0).normal(size=whole.shape)
+    ours = relate(z, {"kind": whole}).correlation
+    np.testing.assert_allclose(relate(z, {"kind": np.where(np.tri(13, dtype=bool), whole, NAN)}).correlation, ours)
+    np.testing.assert_allclose(relate(z, {"kind": whole + noise - noise.T}).correlation, ours)
+
+
 def test_three_datasets_are_too_few_pairs_to_learn_from() -> None:
     z, kind = two_kinds(4, datasets=3)
     assert not relate(z, {"kind": alike(kind, 0)}).correlation.any()

@@ -111,12 +111,12 @@ _MADE_BY: dict[Policy, str] = {
 def _list_notes(choice: Choice, n_picks: int) -> list[str]:
     if not choice.n_datasets:
         return []
-    past = _counted(choice.n_datasets, "past dataset")
+    past, picks = _counted(choice.n_datasets, "past dataset"), _counted(n_picks, "pick")
     if choice.policy == "history":
-        return [f"ranked by history alone: with {past} left out in turn, nothing else did better at {n_picks} picks"]
+        return [f"ranked by history alone: with {past} left out in turn, nothing else did better at {picks}"]
     made = f"picks are chosen {_MADE_BY[choice.policy]}: " if choice.policy in _MADE_BY else "ranked as expected: "
     saved = f"{100 * choice.gain:.0f} ± {100 * choice.deviation:.0f} %"
-    return [f"{made}this should save {saved} of history's regret at {n_picks} picks ({past} left out in turn)"]
+    return [f"{made}this should save {saved} of history's regret at {picks} ({past} left out in turn)"]
 
 
 def _history_notes(evidence: Evidence, posterior: Posterior) -> list[str]:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from selection.errors import InputError
 from selection.recall import Constraints, Evidence, recall
-from selection.recall.reasons import groups_of
+from selection.recall.choice import Choice
+from selection.recall.posterior import learn_posterior
+from selection.recall.reasons import groups_of, notes_of, reasons_of
 from selection.records import Candidate
 
 NAN = np.nan
@@ -266,6 +268,8 @@ def test_impossible_requests_are_refused(k, level):
         ({"proxies": {"knn": np.zeros(3)}}, r"proxies\['knn'\] of shape"),
         ({"past_proxies": {"knn": np.zeros(14)}}, r"past_proxies\['knn'\] of shape"),
         ({"measured": np.zeros(3)}, "measured of shape"),
+        ({"similarity": {"name": np.zeros((10, 10))}}, r"similarity\['name'\] of shape \(10, 10\); wanted \(11, 11\)"),
+        ({"similarity": {"name": np.full((11, 11), np.inf)}}, r"infinite similarity\['name'\]"),
         ({"measured": np.full(14, np.inf)}, "infinite measured"),
     ],
 )
@@ -312,3 +316,173 @@ def test_models_that_come_last_do_so_with_their_reason_and_in_groups_of_their_ow
     assert result.picks[-1].reasons[0] == "could not be opened here: torn"
     assert result.picks[-1].tie == result.picks[-2].tie + 1
     assert best not in names(recall(evidence(), 13, last={best: "torn"}))
+
+
+def kinds(**more):
+    """Models 0 and 2 win on seven datasets of one kind, 1 on five of another; the target is of the second."""
+    rng = np.random.default_rng(0)
+    kind = np.array([0] * 7 + [1] * 5 + [1])
+    scores = 0.05 * rng.normal(size=(14, 12))
+    scores[:3] += np.array([[3.0, 0.0], [0.0, 3.0], [2.8, -0.5]])[:, kind[:-1]]
+    names = tuple(Candidate(f"model-{m:02d}") for m in range(14))
+    alike = {"kind": (kind[:, None] == kind).astype(float)}
+    return Evidence(names, tuple(f"d{d:02d}" for d in range(12)), scores, **{"similarity": alike} | more)
+
+
+def made(result):
+    return [note for note in result.notes if "history's regret" in note or "history alone" in note]
+
+
+def ahead(reasons):
+    return [
+        reason.removeprefix("ahead of the other picks on ") for reason in reasons if reason.startswith("ahead of the")
+    ]
+
+
+def test_a_list_that_covers_says_so_and_what_it_should_save():
+    zoo = kinds(similarity={})
+    zoo.scores[2, 7:] = 0.5
+    result = recall(zoo, 2)
+    assert "model-01" in names(result)
+    (note,) = made(result)
+    begin = "picks are chosen to hold a good model for each way your data may turn out: this should save "
+    assert note.startswith(begin)
+    assert note.endswith(" % of history's regret at 2 picks (12 past datasets left out in turn)")
+    gain, deviation = note.removeprefix(begin).split(" %")[0].split(" ± ")
+    assert int(gain) > 30 > int(deviation) > 0
+
+
+def choice(policy, n_datasets=12):
+    return Choice(np.arange(3), policy, 0.126, 0.074, n_datasets)
+
+
+@pytest.mark.parametrize(
+    ("policy", "note"),
+    [
+        (
+            "history",
+            "ranked by history alone: with 12 past datasets left out in turn, nothing else did better at 3 picks",
+        ),
+        ("expected", "ranked as expected: this should save 13 ± 7 % of history's regret at 3 picks"),
+        (
+            "upside",
+            "picks are chosen by what is expected of a model and what it reaches at its best: this should save 13",
+        ),
+        ("tail", "picks are chosen by what a model reaches at its best: this should save 13 ± 7 %"),
+        (
+            "cover",
+            "picks are chosen to hold a good model for each way your data may turn out: this should save 13 ± 7 %",
+        ),
+    ],
+)
+def test_each_way_of_making_the_list_is_named(policy, note):
+    evidence = kinds()
+    posterior = learn_posterior(evidence, 0.9)
+    plain = notes_of(evidence, posterior, None, 3)
+    *others, found = notes_of(evidence, posterior, choice(policy), 3)
+    assert found.startswith(note)
+    assert tuple(others) == plain == notes_of(evidence, posterior, choice(policy, n_datasets=0), 3)
+
+
+def test_one_pick_and_one_dataset_are_said_so():
+    evidence = kinds()
+    (*_, found) = notes_of(evidence, learn_posterior(evidence, 0.9), choice("expected", n_datasets=1), 1)
+    assert found.endswith("at 1 pick (1 past dataset left out in turn)")
+
+
+def test_where_no_past_dataset_could_judge_nothing_is_promised():
+    assert made(recall(Evidence((Candidate("a"),), ("x", "y"), np.array([[0.5, 0.6]])), 1)) == []
+    nothing = Evidence((Candidate("a"), Candidate("b")), (), np.empty((2, 0)), {"p": np.arange(2.0)})
+    assert made(recall(nothing, 1)) == []
+
+
+def test_datasets_like_the_target_decide_who_is_first():
+    assert names(recall(kinds(), 1)) == ["model-01"]
+    assert names(recall(kinds(similarity={}), 1)) == ["model-00"]
+
+
+def test_a_similarity_that_is_nowhere_known_is_none():
+    unknown = recall(kinds(similarity={"kind": np.full((13, 13), NAN)}), 4)
+    assert unknown == recall(kinds(similarity={}), 4)
+
+
+def test_later_picks_say_where_they_are_ahead_of_the_others():
+    first, second = recall(kinds(similarity={}), 2).picks
+    assert (first.model, second.model) == ("model-00", "model-01")
+    assert ahead(first.reasons) == []
+    (found,) = ahead(second.reasons)
+    named, more = found.split(" and ")
+    assert set(named.split(", ")) < {"d07", "d08", "d09", "d10", "d11"}
+    assert more == "3 more"
+    assert second.reasons.index(f"ahead of the other picks on {found}") == 2
+
+
+def test_of_datasets_that_a_pick_is_ahead_on_the_likest_are_named():
+    evidence = kinds()
+    posterior = learn_posterior(evidence, 0.9)
+    (found,) = ahead(reasons_of(0, evidence, posterior, 0.5, [2, 0]))
+    named, more = found.split(" and ")
+    assert set(named.split(", ")) < {"d07", "d08", "d09", "d10", "d11"}
+    assert more == "10 more"
+    (unlike,) = ahead(reasons_of(0, evidence, posterior, 0.5, [1, 0]))
+    assert set(unlike.split(" and ")[0].split(", ")) < {"d00", "d01", "d02", "d03", "d04", "d05", "d06"}
+    assert ahead(reasons_of(0, evidence, posterior, 0.5, [0, 2])) == []
+    assert ahead(reasons_of(0, evidence, posterior, 0.5)) == []
+
+
+def test_a_pick_is_not_ahead_where_all_are_equal_or_nobody_else_was_measured():
+    plain = kinds(similarity={})
+    flat, alone = np.full((14, 1), 0.5), np.where(np.arange(14) == 1, 9.0, NAN)[:, None]
+    wider = replace(plain, scores=np.hstack([plain.scores, flat, alone]), datasets=(*plain.datasets, "flat", "alone"))
+    posterior = learn_posterior(wider, 0.9)
+    assert "flat" not in str(recall(wider, 14).picks)
+    (found,) = ahead(reasons_of(1, wider, posterior, 0.5, [0, 1]))
+    assert found.endswith(" and 3 more")
+    assert ahead(reasons_of(2, wider, posterior, 0.5, [0, 1, 2])) == []
+
+
+@pytest.mark.parametrize(("models", "datasets"), [(1, 6), (2, 3), (2, 6), (3, 2), (5, 1), (6, 2)])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_smallest_zoos_are_ranked_without_any_result_on_the_target(models, datasets, seed):
+    rng = np.random.default_rng(seed)
+    candidates = tuple(Candidate(f"m{m}", n_parameters=m + 1) for m in range(models))
+    small = Evidence(candidates, tuple(f"d{d}" for d in range(datasets)), rng.normal(size=(models, datasets)))
+    for k in range(1, models + 1):
+        result = recall(small, k)
+        assert len(set(names(result))) == k
+        assert all(np.isfinite([pick.low, pick.score, pick.high]).all() for pick in result.picks)
+
+
+@given(st.integers(1, 7), st.integers(0, 6), st.floats(0, 1), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_any_pattern_of_missing_values_gives_picks_on_a_cold_target(models, datasets, hidden, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(models, datasets))
+    similarity = rng.normal(size=(datasets + 1, datasets + 1))
+    sparse = Evidence(
+        tuple(Candidate(f"m{m}", n_parameters=m + 1) for m in range(models)),
+        tuple(f"d{d}" for d in range(datasets)),
+        np.where(rng.random(scores.shape) < hidden, NAN, scores),
+        similarity={"any": np.where(rng.random(similarity.shape) < hidden, NAN, similarity)},
+    )
+    barred = Constraints(exclude=("m0",) if models > 1 else ())
+    result = recall(sparse, models, constraints=barred)
+    assert sorted(names(result)) == [f"m{m}" for m in range(min(1, models - 1), models)]
+    assert all(pick.low <= pick.score <= pick.high for pick in result.picks)
+
+
+@given(order=st.permutations(range(12)))
+@settings(max_examples=5, deadline=None)
+def test_datasets_in_another_order_give_the_same_picks_and_the_same_notes(order):
+    plain = kinds()
+    whole = [*order, 12]
+    moved = replace(
+        plain,
+        datasets=tuple(plain.datasets[d] for d in order),
+        scores=plain.scores[:, order],
+        similarity={"kind": plain.similarity["kind"][np.ix_(whole, whole)]},
+    )
+    for k in (1, 4):
+        ours, theirs = recall(plain, k), recall(moved, k)
+        assert names(ours) == names(theirs)
+        assert ours.notes == theirs.notes

@@ -162,6 +162,18 @@ def test_without_past_datasets_what_gains_elsewhere_is_taken() -> None:
     assert found[3].deviation == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize(("every", "policy", "gain"), [(2, "cover", 0.15 * 0.5**0.5), (4, "expected", 0.08)])
+def test_what_is_usual_counts_less_where_models_were_measured_on_few_datasets(
+    every: int, policy: str, gain: float
+) -> None:
+    places = np.add.outer(np.arange(16), np.arange(16)) % every
+    scores = np.where(places == 0, np.random.default_rng(0).normal(size=(16, 16)), NAN)
+    never = np.full((5, 16), NAN)
+    # Models without any result are not held against it.
+    found = choose(board(np.vstack([scores, never])), [], [3])[3]
+    assert (found.policy, found.gain) == (policy, pytest.approx(gain))
+
+
 def test_choices_are_rankings_of_all_models_and_the_same_for_a_seed() -> None:
     scores = np.random.default_rng(3).normal(size=(15, 7))
     once, again = (choose(board(scores), replays(scores), [1, 4, 15], seed=2) for _ in range(2))

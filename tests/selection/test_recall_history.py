@@ -52,7 +52,7 @@ def test_metadata_that_explain_everything_rank_models_without_results():
 
 
 def two_kinds(seed: int, datasets: int = 12, hidden: float = 0.0) -> tuple[History, Relations, np.ndarray]:
-    """Who wins depends on which of two kinds a dataset is of, and it is said which (D + 1,): the target is of kind 0."""
+    """Who wins depends on which of two kinds a dataset is of; and which (D + 1,), the target of kind 0."""
     rng = np.random.default_rng(seed)
     kind = np.append(np.arange(datasets) % 2, 0)
     scores = rng.normal(size=(40, 2))[:, kind[:-1]] + 0.4 * rng.normal(size=(40, datasets))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from selection.errors import InputError
-from selection.recall import Evidence, recall
+from selection.recall import Constraints, Evidence, recall
+from selection.recall.boards import choose_lists
 from selection.recall.posterior import learn_posterior
 from selection.recall.ranking import bounded, rank
 from selection.recall.reasons import groups_of
@@ -101,3 +102,108 @@ def test_nothing_to_rank_by_is_refused_by_both() -> None:
     for ask in (lambda: recall(nothing, 1), lambda: rank(nothing, (1,))):
         with pytest.raises(InputError, match="something to rank by"):
             ask()
+
+
+def specialists(measured: np.ndarray | None = None, **more: object) -> Evidence:
+    """Models a to c each win on a third of 18 datasets, d to f are second everywhere, g and up are poor."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(18) % 3
+    scores = 0.2 * rng.normal(size=(20, 18))
+    for m in range(3):
+        scores[m] += np.where(kind == m, 3.0, -1.0)
+    scores[3:6] += 1.0
+    candidates = tuple(Candidate("abcdefghijklmnopqrst"[m], n_parameters=m + 1) for m in range(20))
+    return Evidence(candidates, tuple(f"d{d:02d}" for d in range(18)), scores, measured=measured, **more)
+
+
+def expected(evidence: Evidence, level: float = 0.9) -> str:
+    mean = learn_posterior(evidence, level).prediction.mean
+    return "".join(evidence.candidates[index].model for index in np.argsort(-mean, kind="stable"))
+
+
+def test_on_a_cold_target_the_picks_are_the_list_that_the_zoos_past_chose() -> None:
+    evidence = specialists()
+    posterior = learn_posterior(evidence, 0.9)
+    names = [candidate.model for candidate in evidence.candidates]
+    chosen = choose_lists(evidence, posterior, [names.index(model) for model in expected(evidence)], [5])[5]
+    assert chosen.policy == "cover"
+    found = order(recall(evidence, 5))
+    assert found == "".join(names[index] for index in chosen.order[:5])
+    assert set(found) >= set("abc")
+    assert set(expected(evidence)[:4]) == set("def" + expected(evidence)[3])
+
+
+def test_picks_that_cover_have_ties_numbered_by_what_is_expected() -> None:
+    result = recall(specialists(), 5)
+    by_score = sorted(result.picks, key=lambda pick: -pick.score)
+    assert [pick.rank for pick in result.picks] == [1, 2, 3, 4, 5]
+    assert [pick.model for pick in by_score] != [pick.model for pick in result.picks]
+    assert [pick.tie for pick in by_score] == sorted(pick.tie for pick in result.picks)
+    assert by_score[0].tie == 1
+
+
+def test_with_a_result_on_the_target_the_picks_are_as_expected_and_no_list_is_told_of() -> None:
+    for value in (0.0, 3.0):
+        evidence = specialists(np.where(np.arange(20) == 1, value, NAN))
+        result = recall(evidence, 5)
+        assert order(result) == expected(evidence)[:5]
+        assert not any("history's regret" in note or "history alone" in note for note in result.notes)
+
+
+def test_results_on_the_target_of_nobody_leave_it_cold() -> None:
+    cold, nobody = specialists(), specialists(np.full(20, NAN))
+    assert recall(cold, 5) == recall(nobody, 5)
+
+
+def test_lists_are_made_among_the_admitted_only() -> None:
+    evidence = specialists()
+    plain = order(recall(evidence, 5))
+    barred = plain[1]
+    result = recall(evidence, 5, constraints=Constraints(exclude=(barred,)))
+    assert barred not in order(result)
+    assert len(set(order(result))) == 5
+    assert "a" in plain
+    assert order(recall(evidence, 20, constraints=Constraints(max_parameters=1))) == "a"
+    small = recall(evidence, 9, constraints=Constraints(max_parameters=6))
+    assert sorted(order(small)) == list("abcdef")
+
+
+def test_models_that_come_last_are_not_among_those_that_cover() -> None:
+    evidence = specialists()
+    plain = order(recall(evidence, 5))
+    last = {plain[0]: "torn", plain[1]: "too large"}
+    result = recall(evidence, 20, last=last)
+    assert sorted(order(result)) == list("abcdefghijklmnopqrst")
+    assert set(order(result)[-2:]) == set(plain[:2])
+    for pick in result.picks[-2:]:
+        assert pick.reasons[0] == last[pick.model]
+        assert pick.tie > max(other.tie for other in result.picks[:-2])
+    without = recall(evidence, 5, constraints=Constraints(exclude=tuple(plain[:2])))
+    assert order(recall(evidence, 5, last=last)) == order(without)
+
+
+def test_where_all_come_last_they_do_so_as_expected() -> None:
+    evidence = specialists()
+    result = recall(evidence, 20, last=dict.fromkeys("abcdefghijklmnopqrst", "torn"))
+    assert order(result) == expected(evidence)
+    assert result.picks[0].tie == 1
+    assert not any("history's regret" in note for note in result.notes)
+
+
+def test_datasets_in_another_order_give_the_same_picks() -> None:
+    evidence = specialists()
+    shuffled = np.random.default_rng(0).permutation(18)
+    moved = Evidence(evidence.candidates, tuple(evidence.datasets[d] for d in shuffled), evidence.scores[:, shuffled])
+    for k in (1, 3, 5, 20):
+        assert order(recall(evidence, k)) == order(recall(moved, k))
+
+
+def test_more_candidates_than_lists_are_made_of_are_all_ranked() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(1500, 1)) + 0.3 * rng.normal(size=(1500, 5))
+    candidates = tuple(Candidate(f"m{m:04d}") for m in range(1500))
+    evidence = Evidence(candidates, tuple("vwxyz"), scores)
+    mean = learn_posterior(evidence, 0.9).prediction.mean
+    found = [pick.model for pick in recall(evidence, 1500).picks]
+    assert len(set(found)) == 1500
+    assert found[1000:] == [f"m{index:04d}" for index in np.argsort(-mean, kind="stable")[1000:]]

@@ -114,6 +114,21 @@ class FeatureCache:
             index.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (key, n_bytes, seconds, time.time()))
         self._shrink(keep=key)
 
+    def remember(self, signature: str, digest: str) -> None:
+        """Notes the digest of the checkpoint that `checkpoint_signature` tells apart, for `holds`."""
+        with closing(self._index()) as index, index:
+            index.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (signature, digest))
+
+    def holds(self, signature: str, sample_digest: str) -> bool:
+        """Whether these rows' features are here under the checkpoint as it was when it was last opened.
+
+        Reads neither weights nor features: for planning, where `extract` then makes sure.
+        """
+        with closing(self._index()) as index:
+            row = index.execute("SELECT digest FROM checkpoint WHERE signature = ?", (signature,)).fetchone()
+            key = feature_key(row[0], sample_digest) if row else ""
+            return index.execute("SELECT 1 FROM entry WHERE key = ?", (key,)).fetchone() is not None
+
     @property
     def n_bytes(self) -> int:
         """Bytes held now."""
@@ -123,6 +138,7 @@ class FeatureCache:
     def _create(self) -> None:
         with closing(self._index()) as index, index:
             index.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, bytes INT, seconds REAL, used REAL)")
+            index.execute("CREATE TABLE IF NOT EXISTS checkpoint (signature TEXT PRIMARY KEY, digest TEXT)")
 
     def _sweep(self) -> None:
         """Removes files that a killed process left without an entry; young ones may be another's work under way."""
@@ -156,6 +172,23 @@ class FeatureCache:
         return sqlite3.connect(self.folder / INDEX, timeout=60)
 
 
+def digest_of_rows(rows: Sequence[Any]) -> str:
+    """A digest of the rows' contents in their order (24 hex digits)."""
+    return hashlib.blake2b(b"".join(map(row_digest, rows)), digest_size=12).hexdigest()
+
+
+def feature_key(checkpoint_digest: str, sample_digest: str) -> str:
+    """The cache's key of these rows' features under this checkpoint."""
+    return hashlib.blake2b(f"{checkpoint_digest}|{sample_digest}|1".encode(), digest_size=16).hexdigest()
+
+
+def checkpoint_signature(folder: Path, max_length: int) -> str:
+    """Tells a checkpoint apart by its files' names, sizes and times, without reading them."""
+    files = sorted((path.name, path.stat()) for path in folder.resolve().iterdir() if path.is_file())
+    text = "|".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in files)
+    return hashlib.blake2b(f"{folder.resolve()}|{max_length}|{text}".encode(), digest_size=16).hexdigest()
+
+
 def extract(
     backbone: Backbone,
     rows: Sequence[Any],
@@ -166,7 +199,8 @@ def extract(
 ) -> Features:
     """Embeds every row, in batches of like length, or takes the result from the cache.
 
-    A batch that does not fit the memory is halved, down to one row.
+    A batch that does not fit the memory is halved, down to one row. `track` is given the batches (row indices) and
+    their number, and may end the extraction by raising: nothing is cached then.
 
     Raises:
         InputError: no rows.
@@ -176,8 +210,8 @@ def extract(
     """
     if not rows:
         raise InputError(f"{backbone.name}: got no rows; wanted at least one to extract features of")
-    sample_digest = hashlib.blake2b(b"".join(map(row_digest, rows)), digest_size=12).hexdigest()
-    key = hashlib.blake2b(f"{backbone.digest}|{sample_digest}|1".encode(), digest_size=16).hexdigest()
+    sample_digest = digest_of_rows(rows)
+    key = feature_key(backbone.digest, sample_digest)
     hit = cache.get(key) if cache else None
     if hit is not None:
         return Features(hit[0].features, hit[0].logits, hit[1], sample_digest)

@@ -30,6 +30,12 @@ def is_hub_id(source: str) -> bool:
     return HUB_ID.fullmatch(source) is not None
 
 
+def cached_folder(source: str) -> Path | None:
+    """The folder of the hub's cache that holds all of the checkpoint `org/name[@revision]`, or None; asks nobody."""
+    name, _, revision = source.partition("@")
+    return _cached(name, revision or None, source)
+
+
 def download(source: str, *, max_bytes: int = DEFAULT_MAX_BYTES, say: Callable[[str], None] | None = None) -> Path:
     """Downloads the checkpoint `org/name[@revision]` (or finds it in the hub's cache) and returns its folder.
 

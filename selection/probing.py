@@ -1,20 +1,24 @@
 """Proxy scores of many candidates on one dataset: one failing checkpoint never stops the others.
 
-Knows datasets, backbones, features and proxies. Does not know history or the graph.
+Knows datasets, backbones, features, proxies and time. Does not know history or the graph: who is worth its seconds is
+the caller's word (`planning`).
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from selection.datasets import Dataset
-from selection.errors import CheckpointError, SelectionError
-from selection.features import FeatureCache, Features
+from selection.errors import BudgetError, CheckpointError, InputError, SelectionError
+from selection.features import FeatureCache, Features, checkpoint_signature, digest_of_rows
+from selection.pace import Pace, Work, tokens_of
+from selection.planning import Order, Turns
 from selection.records import Candidate, Failure, ProxyScore
 
-Track = Callable[[Sequence[Candidate]], Iterable[Candidate]]
+Track = Callable[[Any], Iterable[Candidate]]
 PROBE = "ridge_probe"
 
 
@@ -22,7 +26,8 @@ PROBE = "ridge_probe"
 class Probed:
     """Proxy scores by model, seconds of one row's forward pass by model, parameters by model, and who failed.
 
-    `seconds` is what this call took; features that were cached cost next to nothing.
+    `seconds` is what this call took; features that were cached cost next to nothing. Of those that can be probed and
+    were not, `cut_off` says who was begun and ended for want of time, `not_begun` who was not.
     """
 
     scores: Mapping[str, tuple[ProxyScore, ...]]
@@ -30,10 +35,16 @@ class Probed:
     n_parameters: Mapping[str, int]
     failures: tuple[Failure, ...]
     seconds: float
+    cut_off: tuple[Failure, ...] = ()
+    not_begun: tuple[str, ...] = ()
 
     def probe(self, model: str) -> float | None:
         """The ridge probe's accuracy of a model, for rung 0; None where it is not known."""
         return next((s.score for s in self.scores.get(model, ()) if s.name == PROBE and s.score == s.score), None)
+
+
+class _CutOffError(BudgetError):
+    """A probe that was begun and has no time left."""
 
 
 def probe(
@@ -47,58 +58,172 @@ def probe(
     max_bytes: int | None = None,
     say: Callable[[str], None] | None = None,
     track: Track | None = None,
+    budget_seconds: float | None = None,
+    order: Order | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Probed:
     """Extracts each candidate's features of the train part and scores them; `names` limits the proxies.
 
-    `max_bytes` bounds each download. Candidates without a source are failures with that reason.
+    `max_bytes` bounds each download. Candidates without a source are failures with that reason. `order` says who is
+    next (default: as given), each time anew from what the probes so far took. With `budget_seconds` a probe is only
+    begun where its expected seconds fit, and is cut off before a batch of rows that does not: nothing of it is cached
+    then. What cannot be interrupted is fetching and opening one checkpoint, one batch,
+    and the proxies of one model.
+
+    Raises:
+        InputError: a budget that is not positive.
     """
-    start = time.perf_counter()
+    if budget_seconds is not None and not budget_seconds > 0:
+        raise InputError(f"got {budget_seconds} seconds for the proxies; wanted a positive number, or None for no end")
+    start = clock()
     rows, labels = dataset.part("train")
-    listed = None if names is None else list(names)
-    scores: dict[str, tuple[ProxyScore, ...]] = {}
-    row_seconds: dict[str, float] = {}
-    n_parameters: dict[str, int] = {}
-    failures = []
-    for candidate in track(candidates) if track else candidates:
-        try:
-            found, size = _features(candidate, dataset, rows, cache, max_length, device, max_bytes, say)
-            scores[candidate.model] = _scored(found, labels, listed)
-        except SelectionError as error:
-            failures.append(Failure(candidate.model, dataset.name, 0, str(error)))
-            continue
-        row_seconds[candidate.model] = found.seconds / max(1, len(rows))
-        if size is not None:
-            n_parameters[candidate.model] = size
-    return Probed(scores, row_seconds, n_parameters, tuple(failures), time.perf_counter() - start)
-
-
-def _features(
-    candidate: Candidate,
-    dataset: Dataset,
-    rows: Sequence[object],
-    cache: FeatureCache,
-    max_length: int,
-    device: str,
-    max_bytes: int | None,
-    say: Callable[[str], None] | None,
-) -> tuple[Features, int | None]:
-    from selection import hub
-    from selection.backbones import open_backbone
-    from selection.features import extract
-
-    if candidate.source is None:
-        raise CheckpointError("the zoo does not know where its weights are: import a source (folder or hub id) for it")
-    backbone = open_backbone(
-        candidate.source,
-        name=candidate.model,
+    session = _Session(
+        dataset=dataset,
+        rows=rows,
+        labels=labels,
+        cache=cache,
+        names=None if names is None else list(names),
         max_length=max_length,
         device=device,
-        max_bytes=max_bytes or hub.DEFAULT_MAX_BYTES,
+        max_bytes=max_bytes,
         say=say,
+        clock=clock,
+        end=None if budget_seconds is None else start + budget_seconds,
+        pace=Pace(len(rows), tokens_of(rows, max_length), device),
     )
-    if backbone.modality != dataset.modality:
-        raise CheckpointError(f"it reads {backbone.modality} and {dataset.name} holds {dataset.modality}")
-    return extract(backbone, rows, cache=cache), backbone.n_parameters
+    works = _works(session, candidates) if budget_seconds is not None or order is not None else {}
+    turns = Turns(candidates, order, lambda model: session.pace.expected_seconds(works[model]), session.left)
+    for candidate in track(turns) if track else turns:
+        session.probe(candidate, works.get(candidate.model, Work(candidate.n_parameters)))
+    return Probed(
+        session.scores,
+        session.row_seconds,
+        session.n_parameters,
+        tuple(session.failures),
+        clock() - start,
+        tuple(session.cut_off),
+        turns.not_begun,
+    )
+
+
+@dataclass(slots=True)
+class _Session:
+    """What the probes of one call share, and what they found."""
+
+    dataset: Dataset
+    rows: list[Any]
+    labels: Any
+    cache: FeatureCache
+    names: list[str] | None
+    max_length: int
+    device: str
+    max_bytes: int | None
+    say: Callable[[str], None] | None
+    clock: Callable[[], float]
+    end: float | None
+    pace: Pace
+    scores: dict[str, tuple[ProxyScore, ...]] = field(default_factory=dict)
+    row_seconds: dict[str, float] = field(default_factory=dict)
+    n_parameters: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    cut_off: list[Failure] = field(default_factory=list)
+
+    def left(self) -> float | None:
+        """Seconds left; None: without end."""
+        return None if self.end is None else self.end - self.clock()
+
+    def probe(self, candidate: Candidate, work: Work) -> None:
+        """Probes one candidate; whatever comes of it is noted, none raises."""
+        begun = self.clock()
+        try:
+            found, size, embedding = self._features(candidate, work)
+            self._check_time(self.pace.score_seconds(), "its features are cached")
+            self.scores[candidate.model] = _scored(found, self.labels, self.names)
+        except _CutOffError as error:
+            self.cut_off.append(Failure(candidate.model, self.dataset.name, 0, str(error)))
+            return
+        except SelectionError as error:
+            self.failures.append(Failure(candidate.model, self.dataset.name, 0, str(error)))
+            return
+        self.row_seconds[candidate.model] = found.seconds / max(1, len(self.rows))
+        if size is not None:
+            self.n_parameters[candidate.model] = size
+        forward = found.seconds if work.cached else embedding
+        self.pace.learn(work, forward, self.clock() - begun - (0.0 if work.cached else embedding))
+
+    def _features(self, candidate: Candidate, work: Work) -> tuple[Features, int | None, float]:
+        """The features, the parameters, and the seconds it took to embed the rows or to find them in the cache."""
+        from selection import hub
+        from selection.backbones import open_backbone
+        from selection.features import extract
+
+        if candidate.source is None:
+            raise CheckpointError(
+                "the zoo does not know where its weights are: import a source (folder or hub id) for it"
+            )
+        backbone = open_backbone(
+            candidate.source,
+            name=candidate.model,
+            max_length=self.max_length,
+            device=self.device,
+            max_bytes=self.max_bytes or hub.DEFAULT_MAX_BYTES,
+            say=self.say,
+        )
+        if backbone.modality != self.dataset.modality:
+            raise CheckpointError(f"it reads {backbone.modality} and {self.dataset.name} holds {self.dataset.modality}")
+        begun = self.clock()
+        found = extract(backbone, self.rows, cache=self.cache, track=lambda batches, n: self._in_time(batches, work))
+        embedding = self.clock() - begun
+        folder = _local_folder(candidate.source)
+        if folder is not None:
+            self.cache.remember(checkpoint_signature(folder, self.max_length), backbone.digest)
+        return found, backbone.n_parameters, embedding
+
+    def _in_time(self, batches: Iterable[Any], work: Work) -> Iterator[Any]:
+        """The batches while there is time; each is expected to take as long a row as those before it.
+
+        They come longest rows first, so that is at least what it takes.
+        """
+        start, done = self.clock(), 0
+        for batch in batches:
+            a_row = (self.clock() - start) / done if done else self.pace.forward_seconds(work) / len(self.rows)
+            told = f"{done} of {len(self.rows)} rows were embedded"
+            self._check_time(a_row * len(batch), told)
+            yield batch
+            done += len(batch)
+
+    def _check_time(self, needed: float, told: str) -> None:
+        left = self.left()
+        if left is not None and needed > left:
+            raise _CutOffError(f"out of the proxies' time: {told}")
+
+
+def _works(session: _Session, candidates: Iterable[Candidate]) -> dict[str, Work]:
+    """What probing each candidate takes, from file names, sizes and the cache's index alone."""
+    digest = digest_of_rows(session.rows)
+    return {one.model: _work(one, session.cache, session.max_length, digest) for one in candidates}
+
+
+def _work(candidate: Candidate, cache: FeatureCache, max_length: int, sample_digest: str) -> Work:
+    from selection.backbones import count_parameters
+
+    folder = _local_folder(candidate.source)
+    if folder is None:
+        return Work(candidate.n_parameters, local=candidate.source is None)
+    cached = cache.holds(checkpoint_signature(folder, max_length), sample_digest)
+    return Work(candidate.n_parameters or count_parameters(folder), cached)
+
+
+def _local_folder(source: str | None) -> Path | None:
+    """Where a checkpoint's files are on this machine; None where they are not."""
+    from selection import hub
+
+    if source is None:
+        return None
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    return hub.cached_folder(source) if not path.exists() and hub.is_hub_id(source) else None
 
 
 def _scored(found: Features, labels: object, names: list[str] | None) -> tuple[ProxyScore, ...]:

@@ -10,15 +10,15 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "selection": [
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
-        "embedding", "heads", "classifier", "schedule", "recipes", "trends", "halving", "recall", "probing", "trainer",
-        "race", "journal", "simulated", "training", "finetune", "executors", "runner", "measure", "uncertainty",
-        "wording", "chart", "page", "report",
+        "embedding", "heads", "classifier", "schedule", "recipes", "trends", "halving", "recall", "pace", "planning",
+        "probing", "trainer", "race", "journal", "simulated", "training", "finetune", "executors", "runner", "measure",
+        "uncertainty", "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
-        "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export", "snapshot",
-        "scores", "similarity", "communities", "link_prediction", "lease", "derived", "refresh",
-        "evidence", "backtest", "identity", "recommendation", "choice", "measurements", "zoo", "demo", "service",
-        "settings", "client", "cli",
+        "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",
+        "snapshot", "scores", "similarity", "communities", "link_prediction", "lease", "derived", "evidence",
+        "link_evidence", "refresh", "backtest", "identity", "prospects", "recommendation", "choice", "measurements",
+        "zoo", "demo", "service", "settings", "client", "cli",
     ],
 }  # fmt: skip
 

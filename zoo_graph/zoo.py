@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from selection.datasets import Dataset
     from selection.recall import Constraints
+    from zoo_graph.backtest.backtest import Backtest
     from zoo_graph.ingest import Counts, ImportReport
     from zoo_graph.refresh import RefreshReport
     from zoo_graph.store.rows import Rows
@@ -301,6 +302,21 @@ class Zoo:
             workers=workers,
             hours=hours,
         )
+
+    def backtest(self, targets: Collection[str] | None = None, **options: Any) -> "Backtest":
+        """Leaves out each dataset (or each of `targets`) in turn and judges recall, history and others by its results.
+
+        `lines()` of what it returns are tables for a terminal; they, JSON and pictures lie in `backtest/` in the zoo's
+        folder, and the same call goes on there. For the options see `zoo_graph.backtest.backtest.backtest`.
+
+        Raises:
+            UnknownNameError: a dataset that cannot be judged, or an unknown ranker.
+            InputError: fewer than three datasets to judge by.
+            StoreError: the store failed.
+        """
+        from zoo_graph.backtest.backtest import backtest
+
+        return backtest(self.connection, self.folder, targets=targets, **options)
 
     def candidates(self, names: Iterable[str]) -> tuple[list[Candidate], list[Failure]]:
         """Candidates by model id, or by a checkpoint folder or hub id that the zoo does not hold; and what is none.

@@ -66,6 +66,7 @@ def test_help_lists_every_command(zoo: Run) -> None:
         "plan",
         "select",
         "measure",
+        "backtest",
         "demo",
     ):
         assert f"\n  {name} " in out
@@ -483,3 +484,73 @@ def test_a_password_file_that_is_not_there_is_told_by_its_variable(
     code, _, err = zoo("status")
     assert code == 2
     assert "ZOO_PASSWORD_FILE" in err
+
+
+@pytest.fixture
+def judgeable(zoo: Run, tmp_path: Path) -> Run:
+    """Six models on four datasets, the later the better, but on the last dataset."""
+    rows = [f"acme/m{m}," + ",".join(str(0.5 + 0.05 * (m if d < 3 else -m)) for d in range(4)) for m in range(6)]
+    (tmp_path / "wide.csv").write_text("\n".join(["model,w,x,y,z", *rows]) + "\n")
+    assert zoo("import", "wide.csv", "--metric", "accuracy")[0] == 0
+    return zoo
+
+
+def test_a_backtest_shows_every_ranker_beside_history(judgeable: Run, tmp_path: Path) -> None:
+    code, out, err = judgeable("backtest", "--json", "out/all.json", "--plot", "out/all.svg")
+    assert code == 0, err
+    for ranker in ("ours", "history", "random", "metadata_ridge"):
+        assert f"\n{ranker} " in out
+    assert "regret@1" in out
+    assert out.splitlines()[-1].startswith("cold, ours against history: ")
+    assert json.loads((tmp_path / "out/all.json").read_text())[1]["measure"].startswith("recall/zoo/cold/")
+    assert (tmp_path / "out/all.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "zoo.db/backtest/backtest.png").exists()
+
+
+def test_a_backtest_of_chosen_datasets_and_rankers_as_csv(judgeable: Run) -> None:
+    code, out, err = judgeable("backtest", "--dataset", "w,z", "--ranker", "random", "--evaluated", "0,2", "--csv")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines()))
+    assert {(row["regime"], row["ranker"]) for row in rows} == {
+        (regime, ranker) for regime in ("cold", "warm2") for ranker in ("history", "random")
+    }
+    (regret,) = (row for row in rows if [row["regime"], row["ranker"], row["metric"]] == ["cold", "history", "regret1"])
+    assert (regret["n"], float(regret["mean"])) == ("2", 1.0)  # nothing missed on w, twice the spread on z
+    assert regret["difference"] == "0.0"
+
+
+def test_a_dataset_held_out_with_the_target_does_not_count(judgeable: Run) -> None:
+    def regret(*options: str) -> float:
+        out = judgeable("backtest", "--dataset", "w", "--csv", *options)[1]
+        return next(float(r["mean"]) for r in csv.DictReader(out.splitlines()) if r["metric"] == "regret1")
+
+    assert regret() == 0.0
+    assert regret("--hold-out", "w=x,w=y") == 2.0  # what is left says the opposite
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--dataset", "v"], "target 'v'"),
+        (["--ranker", "best"], "ranker 'best'"),
+        (["--hold-out", "w"], "wanted dataset=other"),
+        (["--hold-out", "w=v"], "dataset 'v'"),
+        (["--evaluated", "all"], "wanted whole numbers"),
+        (["--plot", "x.pdf"], ".png or .svg"),
+    ],
+)
+def test_a_backtest_that_cannot_be_says_what_it_wanted(judgeable: Run, options: list[str], told: str) -> None:
+    code, out, err = judgeable("backtest", *options)
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+def test_a_zoo_of_two_datasets_cannot_be_backtested_and_says_why(zoo: Run, tmp_path: Path) -> None:
+    rows = "".join(f"acme/m{m},0.{m},0.{m + 1}\n" for m in range(6))
+    (tmp_path / "wide.csv").write_text(f"model,x,y\n{rows}")
+    zoo("import", "wide.csv", "--metric", "accuracy")
+    code, _, err = zoo("backtest")
+    assert code == 2
+    assert "got a zoo with 2 datasets (x, y)" in err
+    assert "wanted 3 or more" in err
+    assert "import or measure more" in err

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from zoo_graph.store.connection import Connection
 
 NAME = "zoo"
 GROUPS = (report.Group(NAME),)
+FIRST = ("ours", "history")
 _LEAST_MODELS = 5  # below, a regret says more of who happened to be measured
+_LEAST_DATASETS = 3  # below, history is one other dataset and a mean is over two targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,15 @@ class Backtest:
     files: tuple[Path, ...]
 
     def lines(self) -> list[str]:
-        """The tables for a terminal."""
-        return list(report.lines(self.records, GROUPS, first=("ours", "history")))
+        """The tables for a terminal, and whether ours beat history."""
+        return [*report.lines(self.records, GROUPS, first=FIRST), "", *report.verdict(self.records, GROUPS[0])]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """`{regime, ranker, metric, mean, stderr, n, difference, difference_stderr, p, tie}`, a row each.
+
+        Differences are from history, paired; None where there is none.
+        """
+        return report.rows(self.records, GROUPS[0])
 
 
 def backtest(
@@ -61,15 +71,12 @@ def backtest(
 
     Raises:
         UnknownNameError: a target that cannot be judged (`ZooSource.targets`) or is not held, or an unknown ranker.
-        InputError: nothing to judge by, no ranker, a negative number evaluated, or `out` is in use or damaged.
+        InputError: fewer than three datasets to judge by, no ranker, a negative number evaluated, or `out` is in use or
+            damaged.
         StoreError: the store failed.
     """
     source = ZooSource(take(connection, folder), targets, hold_out or {})
     table = _table(source, rankers, only)
-    if not source.targets:
-        raise InputError(
-            f"got no dataset with comparable results of {_LEAST_MODELS} models that differ: import or measure more"
-        )
     where = out or folder / "backtest"
     of = len(source.targets) * len(evaluated) * len(table)
     records: list[Record] = []
@@ -78,7 +85,7 @@ def backtest(
         if track is not None:
             track(len(records), of)
     head = {"zoo": connection.uri, "version": code_version(), "evidence": source.digest, "seed": seed}
-    return Backtest(tuple(records), report.write(records, where, GROUPS, head))
+    return Backtest(tuple(records), report.write(records, where, GROUPS, head, first=FIRST))
 
 
 def _table(
@@ -100,7 +107,8 @@ class ZooSource:
     the zoo holds such; it is judged by the score comparable with the others.
 
     Raises:
-        UnknownNameError: a target that is not held or cannot be judged.
+        InputError: fewer than three datasets can be judged.
+        UnknownNameError: a target that is not held or cannot be judged, or an unknown dataset to hold out.
     """
 
     def __init__(
@@ -113,7 +121,11 @@ class ZooSource:
         models = set(self._matrix.models)
         self._candidates = tuple(one for one in candidates_of(snapshot) if one.model in models)
         columns = zip(self._matrix.datasets, self._matrix.scores.T, strict=True)
-        self._targets = chosen([name for name, column in columns if is_judgeable(column, _LEAST_MODELS)], targets)
+        judgeable = [name for name, column in columns if is_judgeable(column, _LEAST_MODELS)]
+        if len(judgeable) < _LEAST_DATASETS:
+            raise _too_few(judgeable)
+        _check_held(self._hold_out, snapshot.dataset_ids)
+        self._targets = chosen(judgeable, targets)
 
     @property
     def name(self) -> str:
@@ -149,6 +161,20 @@ class ZooSource:
         truth = self._matrix.scores[at, self._matrix.datasets.index(target)]
         told = known.measured if known.measured is not None else np.full(len(truth), np.nan)
         return Case(replace(known, measured=None), truth, told)
+
+
+def _too_few(judgeable: Sequence[str]) -> InputError:
+    named = f" ({', '.join(judgeable)})" if judgeable else ""
+    return InputError(
+        f"got a zoo with {len(judgeable)} datasets{named} on which at least {_LEAST_MODELS} models have comparable "
+        f"results that differ; wanted {_LEAST_DATASETS} or more, to leave each out in turn: import or measure more"
+    )
+
+
+def _check_held(hold_out: Mapping[str, Collection[str]], known: Sequence[str]) -> None:
+    for name in (name for target, names in hold_out.items() for name in (target, *names)):
+        if name not in known:
+            raise UnknownNameError("dataset", name, known)
 
 
 def twins(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from zoo_graph.cli import graph
+from zoo_graph.cli.backtest import backtest
 from zoo_graph.cli.choice import plan, select
 from zoo_graph.cli.demonstration import demo
 from zoo_graph.cli.measurements import measure
@@ -36,5 +37,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (*graph.COMMANDS, recommend, plan, select, measure, demo):
+for command in (*graph.COMMANDS, recommend, plan, select, measure, backtest, demo):
     app.command(name=command.__name__.removesuffix("_"))(command)

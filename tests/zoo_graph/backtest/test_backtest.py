@@ -13,6 +13,7 @@ from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.ingest import import_file
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
+from zoo_graph.zoo import Zoo
 
 MODELS, DATASETS = 7, ("a", "b", "c", "d", "copy")
 
@@ -91,6 +92,19 @@ def test_a_ranker_of_ones_own_stands_beside_history(zoo: Connection, tmp_path: P
     regret = {r.ranker: r.metrics["regret1"] for r in found.records if r.target == "a"}
     assert regret["history"] == 0.0
     assert regret["backwards"] > 1
+
+
+def test_a_zoo_answers_for_itself(zoo: Connection, tmp_path: Path) -> None:
+    found = Zoo(zoo, tmp_path).backtest(["a", "b"], only=["ours"], out=tmp_path / "here")
+    assert {(r.target, r.ranker) for r in found.records} == {(t, r) for t in "ab" for r in ("ours", "history")}
+    assert found.lines()[-1].startswith("cold, ours against history: ")
+    assert {path.parent for path in found.files} == {tmp_path / "here"}
+
+
+def test_an_unknown_dataset_cannot_be_held_out(zoo: Connection, tmp_path: Path) -> None:
+    for names in ({"a": ["x"]}, {"x": ["a"]}):
+        with pytest.raises(UnknownNameError, match="dataset 'x'"):
+            backtest(zoo, tmp_path, hold_out=names)
 
 
 def test_a_zoo_without_a_judgeable_dataset_says_what_is_missing(embedded_store: Connection, tmp_path: Path) -> None:

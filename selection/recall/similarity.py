@@ -88,7 +88,9 @@ def _correlations(
     bases = np.stack([_mutual(similarity[name]) for name in sorted(similarity)], axis=2)
     constant = np.ones((*bases.shape[:2], 1))
     design = np.concatenate([bases, constant, -constant], axis=2)  # (D + 1, D + 1, J + 2)
-    inner = design[:-1, :-1] * ~np.eye(n_datasets, dtype=np.bool_)[:, :, None]
+    tells = seen.any(axis=0)
+    pairs = np.outer(tells, tells) & ~np.eye(n_datasets, dtype=np.bool_)
+    inner = design[:-1, :-1] * pairs[:, :, None]
     grams = np.einsum("dej,dek->djk", inner, inner)
     pulls = np.einsum("dej,de->dj", inner, found)
     # Every pair is met twice in the sums, and twice with the dataset left out.

@@ -103,7 +103,8 @@ def test_a_datasets_own_results_do_not_reach_its_row_of_weights() -> None:
 def test_two_models_are_too_few_to_agree_on() -> None:
     z = standardised(0, models=8, datasets=5)
     z[2:, 1] = NAN
-    z[:2, 1] = 1, -1
+    others = np.delete(z, 1, axis=1)[:2].sum(axis=1)
+    z[:2, 1] = np.sign(others - others.mean())  # which is all the agreement there can be
     assert relate(z, {}).weight[-1, 1] == pytest.approx(0.02 / (1 - 0.02**2))
 
 
@@ -164,6 +165,12 @@ def test_a_similarity_known_one_way_is_that_both_ways_and_of_two_ways_the_mean_c
     ours = relate(z, {"kind": whole}).correlation
     np.testing.assert_allclose(relate(z, {"kind": np.where(np.tri(13, dtype=bool), whole, NAN)}).correlation, ours)
     np.testing.assert_allclose(relate(z, {"kind": whole + noise - noise.T}).correlation, ours)
+
+
+def test_datasets_that_tell_nothing_are_no_pairs_to_learn_from() -> None:
+    z, kind = two_kinds(7)
+    wider = relate(np.column_stack([z, np.full((50, 6), NAN)]), {"kind": alike(np.append(kind, [0] * 6), 0)})
+    np.testing.assert_allclose(wider.correlation[-1, :12], relate(z, {"kind": alike(kind, 0)}).correlation[-1])
 
 
 def test_three_datasets_are_too_few_pairs_to_learn_from() -> None:

@@ -87,7 +87,9 @@ def test_models_in_another_order_get_the_same_lists(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_datasets_in_another_order_give_the_same_lists(seed: int) -> None:
+def test_datasets_in_another_order_give_the_same_boards_and_lists(
+    seed: int, seen: list[tuple[Board, Sequence[Replay]]]
+) -> None:
     evidence = two_kinds(seed)
     order = np.random.default_rng(seed).permutation(14)
     whole = np.append(order, 14)
@@ -101,6 +103,11 @@ def test_datasets_in_another_order_give_the_same_lists(seed: int) -> None:
     for k in ours:
         assert named(evidence, ours[k]) == named(moved, theirs[k])
         assert (ours[k].policy, ours[k].gain) == (theirs[k].policy, pytest.approx(theirs[k].gain))
+    # The noise of possible targets is drawn in the order of a board's datasets.
+    np.testing.assert_array_equal(seen[0][0].profiles.level, seen[1][0].profiles.level)
+    np.testing.assert_allclose(seen[0][0].weights, seen[1][0].weights)
+    for one, other in zip(seen[0][1], seen[1][1], strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
 
 
 def test_a_past_dataset_is_replayed_with_its_own_scores_and_without_weight(

@@ -106,6 +106,13 @@ def test_where_history_misses_nothing_losses_are_not_divided_by_nothing() -> Non
     assert choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), [replay(0, 1), replay(0, 1)], [1])[1].policy == "history"
 
 
+def test_a_regret_of_history_under_a_hundredth_is_as_good_as_one() -> None:
+    nearly = Replay(bare([0, 1, 0, 0], [1, 0, 0, 0]), np.array([3.0, 2.997, 1.0, 0.0]))
+    found = choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), [nearly] * 3, [1])[1]
+    known, usual = 3 / 0.3, 1 / 0.3**2
+    assert found.gain == pytest.approx((usual * 0.05 + known * 0.003 / 1.0015 / 0.01) / (usual + known))
+
+
 def test_datasets_that_tell_no_regret_are_not_counted() -> None:
     flat = Replay(bare([1, 0, 0, 0], [0, 0, 0, 1]), np.ones(4))
     nothing = Replay(bare([1, 0, 0, 0], [0, 0, 0, 1]), np.full(4, NAN))

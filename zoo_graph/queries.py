@@ -364,6 +364,9 @@ EXPORT_PROXIES = (
     "RETURN collect([id, d.id, p.name, p.score, p.seconds, p.sample_digest, p.n_samples]) AS rows"
 )
 
+# -- prospects
+COMMUNITY_MEMBERS = "MATCH (m:Model)-[:IN]->(c:Community) RETURN collect(m.id) AS models, collect(c.id) AS communities"
+
 # -- zoo
 
 STATUS_COUNTS = {

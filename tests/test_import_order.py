@@ -16,7 +16,7 @@ ROOMS = {
     ],
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",
-        "snapshot", "scores", "similarity", "communities", "link_prediction", "lease", "derived", "evidence",
+        "snapshot", "scores", "leakage", "similarity", "communities", "link_prediction", "lease", "derived", "evidence",
         "link_evidence", "refresh", "backtest", "identity", "prospects", "recommendation", "choice", "measurements",
         "zoo", "demo", "service", "settings", "client", "cli",
     ],

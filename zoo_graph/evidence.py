@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from selection.recall import Evidence, FloatArray
 from selection.records import Candidate, Modality, ProxyScore
 from zoo_graph.descriptions import similarities
+from zoo_graph.leakage import seen_by
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
 from zoo_graph.snapshot import Snapshot
@@ -77,6 +78,9 @@ def evidence(
         metric=metric,
         target=target,
         similarity=similarities(_described(snapshot, datasets, target, about)),
+        seen=seen_by(
+            snapshot, target, overlapping=hold_out, labels_digest=None if about is None else about.labels_digest
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """Which candidates may be picked at all. A value that is not known does not satisfy a constraint unless allowed."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from selection.errors import InputError
@@ -12,7 +13,8 @@ class Constraints:
     """What a pick must satisfy; empty or None means no constraint. Text is compared without case.
 
     `licenses` and `families` list what is allowed, `exclude` the model ids that are not. A candidate whose
-    value is unknown is excluded by the constraint on it, unless `allow_unknown`.
+    value is unknown is excluded by the constraint on it, unless `allow_unknown`. `exclude_pretrained` excludes models
+    known to have seen the target in training.
 
     Raises:
         InputError: a bound below 1, or a minimum above the maximum.
@@ -25,6 +27,7 @@ class Constraints:
     modality: Modality | None = None
     exclude: tuple[str, ...] = ()
     allow_unknown: bool = False
+    exclude_pretrained: bool = False
 
     def __post_init__(self) -> None:
         for name, bound in (("max_parameters", self.max_parameters), ("min_parameters", self.min_parameters)):
@@ -46,13 +49,16 @@ class Admission:
     notes: tuple[str, ...]
 
 
-def admit(candidates: tuple[Candidate, ...], constraints: Constraints) -> Admission:
-    """Sorts candidates into kept and excluded; each is excluded by the first rule it breaks."""
+def admit(
+    candidates: tuple[Candidate, ...], constraints: Constraints, seen: Mapping[str, str] | None = None
+) -> Admission:
+    """Sorts candidates into kept and excluded; each is excluded by the first rule it breaks. `seen`: as in Evidence."""
+    barred = (seen or {}) if constraints.exclude_pretrained else {}
     kept: list[int] = []
     excluded: list[Excluded] = []
     kinds: Counter[str] = Counter()
     for index, candidate in enumerate(candidates):
-        broken = _broken_rule(candidate, constraints)
+        broken = _broken_rule(candidate, constraints, barred)
         if broken is None:
             kept.append(index)
             continue
@@ -62,10 +68,12 @@ def admit(candidates: tuple[Candidate, ...], constraints: Constraints) -> Admiss
     return Admission(tuple(kept), tuple(excluded), _notes(kinds, len(candidates)))
 
 
-def _broken_rule(candidate: Candidate, constraints: Constraints) -> tuple[str, str] | None:
+def _broken_rule(candidate: Candidate, constraints: Constraints, barred: Mapping[str, str]) -> tuple[str, str] | None:
     """The kind of the first constraint broken (for counting) and the rule with the value met."""
     if _folded(candidate.model) in map(_folded, constraints.exclude):
         return "excluded by name", "excluded by name"
+    if candidate.model in barred:
+        return "trained on the data asked about", barred[candidate.model]
     allow = constraints.allow_unknown
     return (
         _broken_bound(candidate.n_parameters, constraints)

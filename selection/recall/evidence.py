@@ -30,7 +30,8 @@ class Evidence:
     `metric`. `target`, where given, is checked to be absent from `datasets`: its results must not leak.
     `similarity` basis -> (D + 1, D + 1) says how alike datasets are, the target last: any scale, larger is more
     alike, nan not known. How far each basis tells who wins is learnt. `seconds` (M,) is what training each candidate
-    took, made comparable by the caller; nan not known.
+    took, made comparable by the caller; nan not known. `seen` model -> words (`pretrained on glue`) says who was
+    trained on the target: what they reach there may be inflated.
 
     Raises:
         InputError: shapes that do not match, names given twice, infinite scores or similarities, no
@@ -47,6 +48,7 @@ class Evidence:
     target: str | None = None
     similarity: Mapping[str, FloatArray] = field(default_factory=dict)
     seconds: FloatArray | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         models, sources = len(self.candidates), len(self.datasets)

@@ -12,7 +12,7 @@ from selection.recall.constraints import Admission, Constraints, admit
 from selection.recall.evidence import Evidence, FloatArray, IntArray
 from selection.recall.front import Cost, costs, pareto_front
 from selection.recall.posterior import Posterior, learn_posterior
-from selection.recall.reasons import groups_of, notes_of, reasons_of, said
+from selection.recall.reasons import groups_of, notes_of, reasons_of, said, seen_notes
 from selection.records import Pick, Recall
 
 # Candidates that win against each other with a probability between 1 - this and this are tied.
@@ -60,7 +60,7 @@ def recall(
         raise InputError(f"got k={k}; wanted at least 1 pick")
     if not 0.5 < level < 1:
         raise InputError(f"got level={level}; wanted a probability between .5 and 1, such as .9")
-    admission = admit(evidence.candidates, constraints or Constraints())
+    admission = admit(evidence.candidates, constraints or Constraints(), evidence.seen)
     notes = [*admission.notes, *_size_only(evidence, admission)]
     if not admission.kept:
         notes.append(f"no model left of {len(evidence.candidates)}: name others, or loosen what excluded them")
@@ -73,6 +73,7 @@ def recall(
         notes.append(f"the picks are the Pareto front of expected score against {along}, best expected first")
     picks, chance = _pick(evidence, posterior, admission, listed, seed, last or {})
     notes.extend(notes_of(evidence, posterior, listed.choice, len(picks)))
+    notes.extend(seen_notes(evidence, [pick.model for pick in picks]))
     if len(picks) < len(admission.kept):
         notes.append(f"the picks hold the best of {len(admission.kept)} models with probability {said(chance)}")
     return Recall(picks, admission.excluded, tuple(notes))

@@ -17,12 +17,16 @@ def reasons_of(
     index: int, evidence: Evidence, posterior: Posterior, chance: float, picked: Sequence[int] = ()
 ) -> tuple[str, ...]:
     """The evidence on one candidate, strongest first. `chance` is its probability to be the best; `picked` are all."""
-    lines = (
-        _measured(index, evidence) + _history(index, evidence, posterior) + _ahead(index, evidence, posterior, picked)
-    )
+    lines = _seen(index, evidence) + _measured(index, evidence)
+    lines += _history(index, evidence, posterior) + _ahead(index, evidence, posterior, picked)
     lines += _proxies(index, evidence, posterior)
     lines += _metadata(index, evidence, posterior)
     return (*lines, f"best of all admitted models with probability {said(chance)}")
+
+
+def _seen(index: int, evidence: Evidence) -> list[str]:
+    words = evidence.seen.get(evidence.candidates[index].model)
+    return [] if words is None else [f"{words}: its score there may be inflated"]
 
 
 def _measured(index: int, evidence: Evidence) -> list[str]:
@@ -99,6 +103,15 @@ def notes_of(evidence: Evidence, posterior: Posterior, choice: Choice | None, n_
     """Remarks on how much there was to go by, in the order of what weighs most."""
     listed = [] if choice is None else _list_notes(choice, n_picks)
     return (*_history_notes(evidence, posterior), *_proxy_notes(evidence, posterior), *listed)
+
+
+def seen_notes(evidence: Evidence, picked: Sequence[str]) -> list[str]:
+    """A remark if picks were trained on the target."""
+    n_seen = sum(model in evidence.seen for model in picked)
+    if not n_seen:
+        return []
+    were = f"{n_seen} of {_counted(len(picked), 'pick')} {'was' if n_seen == 1 else 'were'} trained on your data"
+    return [f"{were}: pass --exclude-pretrained (exclude_pretrained=True) to leave such models out"]
 
 
 _MADE_BY: dict[Policy, str] = {

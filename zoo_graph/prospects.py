@@ -105,7 +105,7 @@ def plan_spending(
     posterior = learn_posterior(known, 0.9)
     places = {candidate.model: place for place, candidate in enumerate(known.candidates)}
     rows = [places[model] for model in probed]
-    kept = sorted({*admit(known.candidates, constraints).kept, *rows})
+    kept = sorted({*admit(known.candidates, constraints, known.seen).kept, *rows})
     gains = probe_gains(known, posterior, names, kept, k)
     prospects = Prospects(
         means=dict(zip(probed, posterior.prediction.mean[rows].tolist(), strict=True)),

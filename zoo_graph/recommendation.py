@@ -12,6 +12,7 @@ from selection.records import Candidate, Failure, ProxyScore, Recall
 from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence, models_with_results
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates, known_ids
+from zoo_graph.leakage import seen_by
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
@@ -63,10 +64,11 @@ def recommend(
     look = _Look(pool)
     if not isinstance(dataset, str) and proxies is not False and pool:
         asked = frozenset(candidate.model for candidate in given)
+        seen = seen_by(snapshot, target, overlapping=hold_out, labels_digest=dataset.labels_digest or None)
         probed = probe_candidates(
             folder,
             dataset,
-            _worth_probing(pool, constraints, asked),
+            _worth_probing(pool, constraints, asked, seen),
             names=None if proxies is True else proxies,
             max_length=max_length,
             max_download=max_download,
@@ -176,7 +178,9 @@ def _looked(pool: Pool, probed: "Probed", dataset: "Dataset", measured: Collecti
     return _Look(left, probed.scores, last, tuple(notes), frozenset(failed))
 
 
-def _worth_probing(pool: Pool, constraints: "Constraints", asked: Collection[str]) -> list[Candidate]:
+def _worth_probing(
+    pool: Pool, constraints: "Constraints", asked: Collection[str], seen: Mapping[str, str]
+) -> list[Candidate]:
     """Nothing is downloaded or run for a model that no pick can be; those without weights have their history.
 
     Of a model given by hand, probing tells the size where it is not known yet.
@@ -188,7 +192,7 @@ def _worth_probing(pool: Pool, constraints: "Constraints", asked: Collection[str
         replace(one, n_parameters=one.n_parameters or size) if one.model in asked else one for one in pool.values()
     )
     candidates = list(pool.values())
-    allowed = admit(supposed, constraints).kept
+    allowed = admit(supposed, constraints, seen).kept
     return [candidates[index] for index in allowed if candidates[index].source is not None]
 
 

@@ -41,6 +41,12 @@ def recommend(
     max_parameters: Annotated[str | None, typer.Option(help="e.g. 100M.")] = None,
     license: Annotated[list[str], typer.Option(help="Allowed licences, e.g. apache-2.0,mit.")] = [],  # noqa: B006
     allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Keep models whose value is unknown.")] = False,
+    exclude_pretrained: Annotated[
+        bool, typer.Option("--exclude-pretrained", help="Leave out models known to be trained on the dataset.")
+    ] = False,
+    hold_out: Annotated[
+        list[str], typer.Option(help="Datasets that hold part of yours: their results do not count.")
+    ] = [],  # noqa: B006
     no_proxies: Annotated[bool, typer.Option("--no-proxies", help="History and metadata only.")] = False,
     name: NameOption = None,
     text: TextOption = None,
@@ -60,6 +66,7 @@ def recommend(
         max_parameters=number(max_parameters, "--max-parameters"),
         licenses=tuple(listed(license)),
         allow_unknown=allow_unknown,
+        exclude_pretrained=exclude_pretrained,
     )
     with open_zoo(zoo, checkpoints, create=True) as opened:
         found = opened.recommend(
@@ -68,6 +75,7 @@ def recommend(
             models=listed(models),
             proxies=not no_proxies,
             constraints=constraints,
+            hold_out=listed(hold_out),
             max_length=max_length,
             max_download=number(max_download, "--max-download"),
             say=say,

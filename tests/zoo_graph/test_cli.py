@@ -486,6 +486,17 @@ def test_a_password_file_that_is_not_there_is_told_by_its_variable(
     assert "ZOO_PASSWORD_FILE" in err
 
 
+def test_models_trained_on_the_dataset_are_marked_or_left_out(filled: Run, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("model,pretrained_on\nacme/b,y\nacme/c,x\n")
+    assert filled("import", "m.csv")[0] == 0
+    told = "pretrained on y: its score there may be inflated"
+    assert told in filled("recommend", "y")[1]
+    code, out, err = filled("recommend", "y", "--exclude-pretrained", "--hold-out", "x", "--jsonl")
+    assert (code, told in out) == (0, False)
+    assert [json.loads(line)["model"] for line in out.splitlines()] == ["acme/a"]
+    assert "2 of 3 models excluded: trained on the data asked about" in err
+
+
 @pytest.fixture
 def judgeable(zoo: Run, tmp_path: Path) -> Run:
     """Six models on four datasets, the later the better, but on the last dataset."""

@@ -179,6 +179,24 @@ def test_probing_tells_the_modality_and_size_of_a_hub_id_given_by_hand(
     assert "n_parameters" in small.excluded[0].rule
 
 
+def test_a_model_trained_on_the_data_is_not_probed_where_it_may_not_be_picked(zoo: Zoo, checkpoints: Path) -> None:
+    from selection.recall import Constraints
+
+    ingest(zoo.connection, [Model("local/one", pretrained_on=("Films",))], RUN)
+    given = [checkpoints / "one", checkpoints / "two"]
+    marked = {pick.model: pick.reasons[0] for pick in zoo.recommend(films(), models=given)}
+    assert marked["local/one"] == "pretrained on Films: its score there may be inflated"
+    probed: list[str] = []
+    found = zoo.recommend(
+        films(),
+        models=given,
+        constraints=Constraints(exclude_pretrained=True),
+        track=lambda candidates: [probed.append(one.model) or one for one in candidates],
+    )
+    assert [pick.model for pick in found] == ["local/two"]
+    assert probed == ["local/two"]
+
+
 def test_runs_that_the_hours_left_no_time_for_are_told_each(zoo: Zoo, checkpoints: Path) -> None:
     given = [checkpoints / "one", checkpoints / "two"]
     found = list(zoo.measure([films()], given, recipe=RECIPE, seeds=(0, 1), hours=0))

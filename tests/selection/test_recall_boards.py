@@ -213,12 +213,13 @@ def test_a_list_of_few_begins_a_list_of_more_made_the_same_way() -> None:
         assert all(one == other for one, other in pairwise(orders))
 
 
-def test_models_beyond_a_thousand_follow_as_they_were_expected() -> None:
+def test_models_beyond_a_thousand_follow_as_they_were_expected(seen: list[tuple[Board, Sequence[Replay]]]) -> None:
     evidence = zoo(plain_scores(0, 1500, 5))
     ranked = ranked_of(evidence)
     for choice in choose_lists(evidence, learn_posterior(evidence, 0.9), ranked, [1, 5]).values():
         assert sorted(choice.order[:1000].tolist()) == sorted(ranked[:1000])
         assert choice.order[1000:].tolist() == ranked[1000:]
+    assert all(len(board.expected) == 1000 for board in (seen[0][0], *(replay.board for replay in seen[0][1])))
 
 
 def test_forty_past_datasets_are_enough_to_judge_by_and_a_seed_says_which(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from selection.recall.ability import fit_ability
-from selection.recall.history import History, learn_history, undescribed, weigh_history
+from selection.recall.history import History, _errors, _weighted, learn_history, undescribed, weigh_history
 from selection.recall.similarity import Relations, relate
 from selection.records import Candidate
 
@@ -116,10 +116,16 @@ def test_a_dataset_that_agrees_with_none_counts_less_without_any_similarity() ->
 
 
 def test_a_gain_within_one_standard_error_weighs_nothing() -> None:
-    rng = np.random.default_rng(4)
-    history = learn_history(rng.normal(size=(40, 1)) + 0.5 * rng.normal(size=(40, 12)), candidates(40))
-    noise = rng.uniform(size=(13, 13))
-    assert weigh_history(history, relate(history.columns.z, {"noise": noise + noise.T})) is history
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(40, 1)) + 0.3 * rng.normal(size=(40, 10))
+    scores[:, :4] = rng.normal(size=(40, 4))
+    plain = learn_history(scores, candidates(40))
+    relations = relate(plain.columns.z, {})
+    usable = np.arange(10)
+    weighted = _weighted(plain, relations, 0.0)
+    saved = _errors(plain, usable) - _errors(weighted, usable)
+    assert 0 < saved.mean() < saved.std(ddof=1) / np.sqrt(10)
+    assert weigh_history(plain, relations) is plain
 
 
 def test_four_datasets_are_too_few_to_tell_what_weighs() -> None:

@@ -13,13 +13,16 @@ from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence, models_with_results
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates, known_ids
 from zoo_graph.leakage import seen_by
+from zoo_graph.link_evidence import with_link_prediction
+from zoo_graph.prospects import plan_spending
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from selection.planning import Order, ProxyPolicy
     from selection.probing import Probed
-    from selection.recall import Constraints
+    from selection.recall import Constraints, Evidence
 
 Pool = Mapping[str, Candidate]
 
@@ -32,6 +35,8 @@ def recommend(
     *,
     models: Iterable[str | Path] = (),
     proxies: bool | Iterable[str] = True,
+    proxy_seconds: float | None = None,
+    proxy_policy: "ProxyPolicy | None" = None,
     constraints: "Constraints | None" = None,
     hold_out: Collection[str] = (),
     max_length: int = 128,
@@ -42,6 +47,7 @@ def recommend(
     track: Any = None,
 ) -> Recall:
     """What `Zoo.recommend` promises, on a connection and the zoo's folder."""
+    from selection.proxies import PROXIES
     from selection.recall import Constraints, recall
 
     snapshot = take(connection, folder)
@@ -61,27 +67,53 @@ def recommend(
     if not isinstance(dataset, str) and constraints.modality is None:
         constraints = replace(constraints, modality=dataset.modality)
         pool, supposed = _suppose_modality(pool, dataset)
+    about = None if isinstance(dataset, str) else dataset_record(dataset)
+
+    def known_of(pool: Pool, fresh: Mapping[str, tuple[ProxyScore, ...]]) -> "Evidence":
+        found = evidence(
+            snapshot,
+            list(pool.values()),
+            target=target,
+            proxies=None if proxies is False else fresh,
+            hold_out=hold_out,
+            about=about,
+        )
+        return found if proxies is False else with_link_prediction(found, folder, snapshot, target, about, hold_out)
+
     look = _Look(pool)
     if not isinstance(dataset, str) and proxies is not False and pool:
         asked = frozenset(candidate.model for candidate in given)
         seen = seen_by(snapshot, target, overlapping=hold_out, labels_digest=dataset.labels_digest or None)
+        names = list(PROXIES) if proxies is True else list(proxies)
+        worth = _worth_probing(pool, constraints, asked, seen)
+        spending = plan_spending(
+            connection,
+            lambda: known_of(pool, {}),
+            policy=proxy_policy,
+            seconds=proxy_seconds,
+            names=names,
+            constraints=constraints,
+            probed=[candidate.model for candidate in worth],
+            k=k,
+        )
         probed = probe_candidates(
             folder,
             dataset,
-            _worth_probing(pool, constraints, asked, seen),
-            names=None if proxies is True else proxies,
+            worth,
+            names=names,
             max_length=max_length,
             max_download=max_download,
+            budget_seconds=proxy_seconds,
+            order=spending.order,
             say=say,
             track=track,
         )
         failures += [failure for failure in probed.failures if failure.model in asked]
         look = _looked(pool, probed, dataset, models_with_results(snapshot, hold_out))
+        look = replace(look, notes=(*look.notes, *filter(None, [spending.note(probed)])))
     if not look.pool:
         raise _nothing_to_rank(failures, len(pool))
-    about = None if isinstance(dataset, str) else dataset_record(dataset)
-    fresh = None if proxies is False else look.scores or {}
-    known = evidence(snapshot, list(look.pool.values()), target=target, proxies=fresh, hold_out=hold_out, about=about)
+    known = known_of(look.pool, look.scores or {})
     found = recall(known, k, constraints=constraints, seed=seed, last=look.last)
     told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
     return replace(found, notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes), failures=tuple(failures))
@@ -95,6 +127,8 @@ def probe_candidates(
     names: Iterable[str] | None = None,
     max_length: int = 128,
     max_download: int | None = None,
+    budget_seconds: float | None = None,
+    order: "Order | None" = None,
     say: Callable[[str], None] | None = None,
     track: Any = None,
 ) -> "Probed":
@@ -113,6 +147,8 @@ def probe_candidates(
         max_bytes=max_download,
         say=say,
         track=track,
+        budget_seconds=budget_seconds,
+        order=order,
     )
 
 
@@ -167,9 +203,10 @@ def _looked(pool: Pool, probed: "Probed", dataset: "Dataset", measured: Collecti
     notes = [f"{model} could not be opened here: {reason}" for model, reason in failed.items()]
     if lost:
         notes.append(f"{len(lost)} of {len(pool)} models are left out: they cannot be opened here and have no results")
-    if not probed.scores:
+    left_out = probed.not_begun or probed.cut_off  # for want of time or worth: its planner tells
+    if not probed.scores and not left_out:
         notes.append("no proxy could be computed: no model's weights could be opened here")
-    elif len(probed.scores) < len(left):
+    elif not left_out and len(probed.scores) < len(left):
         notes.append(
             f"proxies were computed for {len(probed.scores)} of {len(left)} models (the others' weights are "
             "not known, or they are no pick)"

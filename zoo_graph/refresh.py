@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,17 +23,25 @@ from zoo_graph.derived import Changes, EdgeKind, Value, Wanted
 from zoo_graph.errors import InputError, ZooError
 from zoo_graph.ingest.session import code_version
 from zoo_graph.lease import Lease
+from zoo_graph.link_evidence import FOLDER, graph_digest, link_graph
+from zoo_graph.link_prediction.graph import ZooGraph
 from zoo_graph.scores import ScoreMatrix, score_matrix
 from zoo_graph.similarity import Edges, dataset_edges, model_edges, similarity
-from zoo_graph.snapshot import Floats, Snapshot, take
+from zoo_graph.snapshot import Floats, Snapshot, store_folder, take
 from zoo_graph.store.connection import Connection, Transaction
 
+if TYPE_CHECKING:
+    from zoo_graph.link_prediction.predictor import Predictor
+
 T = TypeVar("T")
-Job = Literal["scores", "dataset similarity", "similarity", "communities"]
+Job = Literal["scores", "dataset similarity", "similarity", "communities", "link prediction"]
 JOBS: tuple[Job, ...] = ("scores", "dataset similarity", "similarity", "communities")
+# Trained for minutes, so only when asked for.
+ASKED_JOBS: tuple[Job, ...] = ("link prediction",)
 
 _ALGORITHM = 1  # raised when a job's answer changes, so that it is run again
 _DECIMALS = 6
+_PREDICTED_MODELS = 20  # edges of each dataset: every pair would be models times datasets
 
 
 class Track(Protocol):
@@ -87,6 +95,7 @@ def refresh(
     track: Track | None = None,
     exclude_datasets: Collection[str] = (),
     only: Collection[Job] | None = None,
+    links: bool = False,
 ) -> RefreshReport:
     """Brings everything derived from results up to date and says what was done.
 
@@ -97,7 +106,9 @@ def refresh(
         track: shows progress through the jobs.
         exclude_datasets: datasets held out. Nothing derived keeps a trace of them: no score, no similarity, no
             part in communities or in choosing their resolution. The next refresh without this puts them back.
-        only: the jobs to do; the others' edges stay as they are.
+        only: the jobs to do; the others' edges stay as they are. Link prediction is done only where it is named, or
+            with `links`.
+        links: do link prediction too.
 
     Raises:
         RefreshBusyError: another refresh is at work.
@@ -105,23 +116,25 @@ def refresh(
         InputError: an unknown job, or a seed that is no whole number of 32 bits.
         StoreError: the store failed; what was written stays, and the next refresh continues.
     """
-    wanted = _jobs(only)
+    wanted = _jobs(only, links)
     if not 0 <= seed < 2**32:
         raise InputError(f"got the seed {seed}; wanted a whole number from 0 to {2**32 - 1}")
     started = time.monotonic()
     snapshot = take(connection, cache)
-    inputs = _Inputs(snapshot, seed, tuple(sorted(exclude_datasets)))
+    inputs = _Inputs(snapshot, seed, tuple(sorted(exclude_datasets)), store_folder(connection, cache))
     snapshot_seconds = time.monotonic() - started
     reports = _do(connection, inputs, wanted, track)
     sizes = (snapshot.models.num_rows, snapshot.datasets.num_rows, snapshot.results.num_rows)
     return RefreshReport(snapshot.version, *sizes, snapshot_seconds, reports)
 
 
-def _jobs(only: Collection[str] | None) -> tuple[Job, ...]:
-    unknown = sorted(set(only or ()) - set(JOBS))
+def _jobs(only: Collection[str] | None, links: bool) -> tuple[Job, ...]:
+    every = (*JOBS, *ASKED_JOBS)
+    unknown = sorted(set(only or ()) - set(every))
     if unknown:
-        raise InputError(f"got the job {unknown[0]!r}; wanted some of: {', '.join(JOBS)}")
-    return tuple(job for job in JOBS if only is None or job in only)
+        raise InputError(f"got the job {unknown[0]!r}; wanted some of: {', '.join(every)}")
+    wanted = {*(JOBS if only is None else only), *(ASKED_JOBS if links else ())}
+    return tuple(job for job in every if job in wanted)
 
 
 def _do(
@@ -200,8 +213,9 @@ def _code_version() -> str:
 class _Inputs:
     """What the jobs work on: computed when first needed, each once, however many jobs are skipped."""
 
-    def __init__(self, snapshot: Snapshot, seed: int, excluded: tuple[str, ...]) -> None:
+    def __init__(self, snapshot: Snapshot, seed: int, excluded: tuple[str, ...], folder: Path) -> None:
         self.snapshot = snapshot
+        self.folder = folder
         self.seed = seed
         self.excluded = excluded
         self.matrix: ScoreMatrix = score_matrix(snapshot, exclude_datasets=excluded)
@@ -215,6 +229,10 @@ class _Inputs:
         return partition(self.matrix, self.edges, seed=self.seed)
 
     @cached_property
+    def graph(self) -> ZooGraph:
+        return link_graph(self.snapshot, self.excluded)
+
+    @cached_property
     def families(self) -> tuple[str | None, ...]:
         models = self.snapshot.models
         columns = (models[name].to_pylist() for name in ("id", "family", "architecture"))
@@ -224,7 +242,7 @@ class _Inputs:
     def parameters(self, job: Job) -> dict[str, object]:
         """What a run's node keeps of how it was asked for."""
         said: dict[str, object] = {"exclude_datasets": self.excluded}
-        return said | {"seed": self.seed} if job == "communities" else said
+        return said | {"seed": self.seed} if job in ("communities", "link prediction") else said
 
     def digest(self, job: Job) -> str:
         """Returns the digest of all that decides a job's answer; what it does not depend on does not count."""
@@ -233,6 +251,10 @@ class _Inputs:
             parts.append(self.matrix.metrics)
         if job == "communities":
             parts.append(self.families)
+        if job == "link prediction":
+            return hashlib.blake2b(
+                f"{json.dumps(parts)}{graph_digest(self.graph)}".encode(), digest_size=16
+            ).hexdigest()
         digest = hashlib.blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=16)
         arrays = [self.matrix.scores, self.matrix.n, self.matrix.spread] if job == "scores" else [self.matrix.scores]
         for array in arrays:
@@ -290,6 +312,36 @@ def _communities(lease: Lease, inputs: _Inputs, run: str) -> Done:
     return changes, _partition_notes(inputs.partition, len(found))
 
 
+def _link_prediction(lease: Lease, inputs: _Inputs, run: str) -> Done:
+    """Trains, keeps what recall needs beside the zoo, and writes the best of what is predicted and not measured."""
+    from zoo_graph.link_prediction.signal import learn, save
+
+    signal = learn(inputs.graph, run, seed=inputs.seed, excluded=inputs.excluded)
+    wanted = _predicted(inputs.graph, signal.predictor)
+    changes = derived.update_edges(lease, derived.PREDICTED, wanted, run)
+    save(signal, inputs.folder / FOLDER)
+    kept = signal.predictor.multiplier if signal.predictor.members else 0.0
+    note = (
+        f"of the network's corrections to history {100 * kept:.0f} % are believed, as far as held-out datasets bear out"
+    )
+    return changes, (note,)
+
+
+def _predicted(graph: ZooGraph, predictor: "Predictor") -> Wanted:
+    """The models expected best on each dataset of those without a result there; none where its unit is not known."""
+    told = np.flatnonzero(np.isfinite(graph.scores).sum(axis=0) >= 2)
+    targets = [graph.datasets[column] for column in told]
+    said = predictor.predict(graph, targets).in_units(graph)
+    by = "graph network" if predictor.members and predictor.multiplier > 0 else predictor.base.kind
+    wanted: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for place, column in enumerate(told):
+        open_cells = np.flatnonzero(np.isnan(graph.scores[:, column]) & np.isfinite(said.mean[:, place]))
+        for row in open_cells[np.argsort(-said.mean[open_cells, place], kind="stable")][:_PREDICTED_MODELS]:
+            values = _rounded(np.array([said.mean[row, place], said.low[row, place], said.high[row, place]]))
+            wanted.setdefault(graph.models[row], {})[graph.datasets[column]] = (*values, by)
+    return wanted
+
+
 def _partition_notes(found: Partition, n_communities: int) -> tuple[str, ...]:
     if found.chosen is None:
         return (f"{n_communities} communities",)
@@ -314,10 +366,12 @@ _WORK: dict[Job, Callable[[Lease, _Inputs, str], Done]] = {
     "dataset similarity": _dataset_similarity,
     "similarity": _similarity,
     "communities": _communities,
+    "link prediction": _link_prediction,
 }
 _EDGES: dict[Job, tuple[EdgeKind, ...]] = {
     "scores": (derived.SCORED,),
     "dataset similarity": (derived.SIMILAR_TO,),
     "similarity": (derived.PERFORMS_LIKE,),
     "communities": (derived.IN, derived.REPRESENTED_BY),
+    "link prediction": (derived.PREDICTED,),
 }

@@ -120,7 +120,7 @@ def take(connection: Connection, cache: Path | None = None) -> Snapshot:
         StoreUnavailableError: the zoo was written to during each of six exports.
         ValueError: a server and no cache folder.
     """
-    folder = _folder(connection, cache)
+    folder = store_folder(connection, cache) / "snapshot"
     for attempt in range(_ATTEMPTS):
         instance, version = _named_key(connection)
         target = folder / f"{instance}-{_FORMAT}-{version}"
@@ -138,11 +138,16 @@ def take(connection: Connection, cache: Path | None = None) -> Snapshot:
     )
 
 
-def _folder(connection: Connection, cache: Path | None) -> Path:
+def store_folder(connection: Connection, cache: Path | None) -> Path:
+    """Returns where files about a zoo are kept: an embedded store's own folder, or the cache.
+
+    Raises:
+        ValueError: a server and no cache folder.
+    """
     root = connection.folder if connection.folder is not None else cache
     if root is None:
         raise ValueError(f"got no cache folder for the server {connection.uri}; pass cache=")
-    return root / "snapshot"
+    return root
 
 
 def _key(connection: Connection) -> tuple[str, int]:

@@ -174,10 +174,13 @@ def refresh(
     zoo: ZooOption = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of community detection.")] = 0,
     exclude: Annotated[list[str], typer.Option(help="Datasets to hold out of everything derived.")] = [],  # noqa: B006
+    links: Annotated[
+        bool, typer.Option("--links", help="Also train link prediction (minutes); recall then weighs it.")
+    ] = False,
 ) -> None:
     """Bring scores, similarities and communities up to date (only what its inputs changed)."""
     with open_zoo(zoo) as opened:
-        show(opened.refresh(seed=seed, exclude_datasets=listed(exclude)).lines())
+        show(opened.refresh(seed=seed, exclude_datasets=listed(exclude), links=links).lines())
 
 
 def query(

@@ -1,0 +1,87 @@
+"""Link prediction as a job of refresh, and as evidence of recall."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selection.records import Candidate
+from zoo_graph.evidence import candidates_of, evidence
+from zoo_graph.link_evidence import FOLDER, NAME, with_link_prediction
+from zoo_graph.link_prediction import signal
+from zoo_graph.link_prediction.training import Settings
+from zoo_graph.records import Dataset
+from zoo_graph.refresh import refresh
+from zoo_graph.snapshot import take
+from zoo_graph.store import Connection
+
+QUICK = Settings(folds=3, steps=12, checkpoints=2, episodes=2, width=8)
+PREDICTED = (
+    "MATCH (a:Model)-[r:PREDICTED]->(b:Dataset) "
+    "RETURN collect([a.id, b.id, r.score, r.low, r.high, r.by, r.run]) AS rows"
+)
+
+
+@pytest.fixture
+def sparse(store: Connection, fill, two_families, monkeypatch) -> Connection:
+    """Two families, and some pairs not measured; networks are trained for a moment only."""
+    monkeypatch.setattr(signal, "SETTINGS", QUICK)
+    kept = {
+        model: {dataset: score for d, (dataset, score) in enumerate(sorted(scores.items())) if (m + d) % 4}
+        for m, (model, scores) in enumerate(sorted(two_families.items()))
+    }
+    fill(store, kept)
+    return store
+
+
+def test_refresh_writes_predictions_of_what_was_not_measured_only_when_asked(
+    sparse: Connection, tmp_path: Path
+) -> None:
+    refresh(sparse, tmp_path)
+    assert sparse.read(PREDICTED)[0]["rows"] == []
+    (report,) = refresh(sparse, tmp_path, only=["link prediction"]).jobs
+    rows = sparse.read(PREDICTED)[0]["rows"]
+    measured = {
+        tuple(pair)
+        for pair in sparse.read("MATCH (a:Model)-[:MEASURED]->(b:Dataset) RETURN collect([a.id, b.id]) AS r")[0]["r"]
+    }
+    assert rows
+    assert not measured & {(row[0], row[1]) for row in rows}
+    assert all(row[3] <= row[2] <= row[4] and row[6] == report.run for row in rows)
+    version = sparse.version()
+    (again,) = refresh(sparse, tmp_path, only=["link prediction"]).jobs
+    assert again.changes is None
+    assert sparse.version() == version
+
+
+def test_a_recall_weighs_what_the_refresh_left_for_known_and_new_datasets(sparse: Connection, tmp_path: Path) -> None:
+    refresh(sparse, tmp_path, only=["link prediction"])
+    folder = sparse.folder or tmp_path
+    snapshot = take(sparse, tmp_path)
+    pool = [*candidates_of(snapshot), Candidate("stranger")]
+    for target, about in (("d0", None), ("new", Dataset("new", task="classification", n_classes=3))):
+        plain = evidence(snapshot, pool, target=target, proxies={}, about=about)
+        known = with_link_prediction(plain, folder, snapshot, target, about)
+        assert np.isnan(known.proxies[NAME][-1])
+        assert np.isfinite(known.proxies[NAME][:-1]).all()
+        assert known.past_proxies[NAME].shape == plain.scores.shape
+        assert np.isfinite(known.past_proxies[NAME][:-1]).all()
+
+
+def test_a_predictor_that_saw_what_is_held_out_has_no_say(sparse: Connection, tmp_path: Path) -> None:
+    refresh(sparse, tmp_path, only=["link prediction"])
+    folder = sparse.folder or tmp_path
+    snapshot = take(sparse, tmp_path)
+    plain = evidence(snapshot, candidates_of(snapshot), target="new", proxies={}, hold_out=["d1"])
+    assert with_link_prediction(plain, folder, snapshot, "new", hold_out=["d1"]) is plain
+    refresh(sparse, tmp_path, only=["link prediction"], exclude_datasets=["d1"])
+    left = signal.load(folder / FOLDER)
+    assert left is not None
+    assert left.excluded == ("d1",)
+    assert NAME in with_link_prediction(plain, folder, snapshot, "new", hold_out=["d1"]).proxies
+
+
+def test_a_zoo_never_predicted_for_is_left_as_it_is(sparse: Connection, tmp_path: Path) -> None:
+    snapshot = take(sparse, tmp_path)
+    plain = evidence(snapshot, candidates_of(snapshot), target="d0", proxies={})
+    assert with_link_prediction(plain, tmp_path / "nothing", snapshot, "d0") is plain

@@ -18,8 +18,9 @@ _BYTES_PER_PARAMETER = 4
 # A model that does not tell its size is taken for a usual one.
 _USUAL_PARAMETERS = 110_000_000
 _IMAGE_TOKENS, _LETTERS_PER_TOKEN = 197, 4
-# How far the guess may be from this machine's truth, against how far models of one size differ (log variances).
-_PRIOR_WEIGHT = 0.25
+# How far models of one size differ, against how far the guess may be from this machine's truth (log variances: factors
+# of about 1.6 and 7).
+_PRIOR_WEIGHT = 0.06
 
 
 @dataclass(frozen=True, slots=True)

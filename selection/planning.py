@@ -10,13 +10,16 @@ from typing import Literal
 from selection.records import Candidate
 
 ProxyPolicy = Literal["gain", "representatives", "all"]
-# Expected seconds of those waiting that still fit, and those begun in turn -> the next; None: no other is worth it.
+# Expected seconds of those waiting that still fit (one at least), and those begun in turn -> the next; None: no other
+# is worth it.
 Order = Callable[[Mapping[str, float], Sequence[str]], str | None]
 
 # A gain that no one would notice, in standard deviations of results: under a hundredth of what repeats differ by.
 LEAST_GAIN = 1e-4
 # Gains that are expected say little until some of each kind were looked at: as much of the time goes there first.
 SPREAD_SHARE = 0.25
+# How much too high the first guess of seconds may be: another machine's speed.
+GUESS_OFF = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ class Turns:
     """The candidates in the order they are probed, each chosen when it is asked for; `len` counts all of them.
 
     `left()` are the seconds left (None: without end), `expect(model)` those a probe is expected to take: one that does
-    not fit is not begun. Afterwards `begun` names who had a turn.
+    not fit is not begun. Before the first, when seconds are a mere guess and none fits by it, one may be begun that
+    fits if all takes a tenth: it is what tells the pace, and is cut off like any other. Afterwards `begun` names who
+    had a turn.
     """
 
     def __init__(
@@ -117,6 +122,13 @@ class Turns:
         if left is None and self._order is None:
             return next(iter(self._waiting), None)
         seconds = {model: self._expect(model) for model in self._waiting}
-        if left is not None:
-            seconds = {model: expected for model, expected in seconds.items() if expected <= left}
-        return self._order(seconds, self.begun) if self._order else next(iter(seconds), None)
+        fitting = seconds if left is None else _within(seconds, left)
+        if left is not None and not fitting and not self.begun:
+            fitting = _within(seconds, GUESS_OFF * left)
+        if not fitting:
+            return None
+        return self._order(fitting, self.begun) if self._order else next(iter(fitting))
+
+
+def _within(seconds: Mapping[str, float], left: float) -> dict[str, float]:
+    return {model: expected for model, expected in seconds.items() if expected <= left}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from selection.datasets import Dataset
+    from selection.planning import ProxyPolicy
     from selection.recall import Constraints
     from zoo_graph.backtest.backtest import Backtest
     from zoo_graph.ingest import Counts, ImportReport
@@ -148,6 +149,8 @@ class Zoo:
         *,
         models: Iterable[str | Path] = (),
         proxies: bool | Iterable[str] = True,
+        proxy_seconds: float | None = None,
+        proxy_policy: "ProxyPolicy | None" = None,
         constraints: "Constraints | None" = None,
         hold_out: Collection[str] = (),
         max_length: int = 128,
@@ -160,6 +163,9 @@ class Zoo:
 
         A `Dataset` (see `selection.datasets.open_dataset`) is probed with every candidate whose weights are known,
         unless `proxies` is False; the id of a dataset in the graph is answered from what the graph holds.
+        With `proxy_seconds` the proxies take no more than that (but for the one that is under way): on the models where
+        they are expected to change the picks most (`proxy_policy` "gain"), on one of each community
+        ("representatives"), or as they come ("all"); the notes say on whom.
         `hold_out` names datasets whose results must not count; results on the dataset itself do. Models that cannot be
         opened here are left out, or come last where they have results; those of `models` are `Recall.failures`.
 
@@ -178,6 +184,8 @@ class Zoo:
             k,
             models=models,
             proxies=proxies,
+            proxy_seconds=proxy_seconds,
+            proxy_policy=proxy_policy,
             constraints=constraints,
             hold_out=hold_out,
             max_length=max_length,

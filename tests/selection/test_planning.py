@@ -68,6 +68,15 @@ def test_seconds_are_asked_anew_before_each_turn() -> None:
     assert turns.not_begun == ("b",)
 
 
+def test_where_the_first_guess_is_too_high_one_is_tried_and_none_where_it_is_far_too_high() -> None:
+    seconds = {"a": 30.0, "b": 20.0}
+    left = [4.0]
+    turns = Turns([Candidate(model) for model in seconds], None, seconds.__getitem__, lambda: left[0])
+    assert [one.model for one in turns] == ["a"]  # then, still expected to take longer than there is, none
+    left = [1.0]
+    assert list(Turns([Candidate(model) for model in seconds], None, seconds.__getitem__, lambda: left[0])) == []
+
+
 def test_the_length_is_that_of_all_candidates_each_once() -> None:
     turns = Turns([Candidate("a"), Candidate("a"), Candidate("b")], None, lambda model: 1.0, lambda: None)
     assert len(turns) == 2

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selection.planning import ProxyPolicy
 from zoo_graph.cli.candidates import pick_fields
 from zoo_graph.cli.options import (
     CheckpointsOption,
@@ -21,6 +22,7 @@ from zoo_graph.cli.options import (
     load_dataset,
     number,
     open_zoo,
+    seconds,
 )
 from zoo_graph.cli.output import FAILED, as_jsonl, probing, say, show, table
 
@@ -30,6 +32,17 @@ if TYPE_CHECKING:
     from zoo_graph.zoo import Zoo
 
 
+ProxySecondsOption = Annotated[
+    str | None, typer.Option("--proxy-seconds", help="Time the proxies may take, e.g. 60 or 5min (default: no end).")
+]
+ProxyPolicyOption = Annotated[
+    ProxyPolicy | None,
+    typer.Option(
+        "--proxy-policy",
+        help="Whose proxies are run: gain (where they change the picks most; default with --proxy-seconds), "
+        "representatives (one of each community), or all.",
+    ),
+]
 ModelsOption = Annotated[list[str], typer.Option("--models", help="More candidates: checkpoint folders or hub ids.")]
 
 
@@ -48,6 +61,8 @@ def recommend(
         list[str], typer.Option(help="Datasets that hold part of yours: their results do not count.")
     ] = [],  # noqa: B006
     no_proxies: Annotated[bool, typer.Option("--no-proxies", help="History and metadata only.")] = False,
+    proxy_seconds: ProxySecondsOption = None,
+    proxy_policy: ProxyPolicyOption = None,
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
@@ -74,6 +89,8 @@ def recommend(
             k,
             models=listed(models),
             proxies=not no_proxies,
+            proxy_seconds=seconds(proxy_seconds),
+            proxy_policy=proxy_policy,
             constraints=constraints,
             hold_out=listed(hold_out),
             max_length=max_length,

@@ -13,6 +13,7 @@ from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence, models_with_results
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates, known_ids
 from zoo_graph.leakage import seen_by
+from zoo_graph.link_evidence import with_link_prediction
 from zoo_graph.prospects import plan_spending
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
@@ -69,7 +70,7 @@ def recommend(
     about = None if isinstance(dataset, str) else dataset_record(dataset)
 
     def known_of(pool: Pool, fresh: Mapping[str, tuple[ProxyScore, ...]]) -> "Evidence":
-        return evidence(
+        found = evidence(
             snapshot,
             list(pool.values()),
             target=target,
@@ -77,6 +78,7 @@ def recommend(
             hold_out=hold_out,
             about=about,
         )
+        return found if proxies is False else with_link_prediction(found, folder, snapshot, target, about, hold_out)
 
     look = _Look(pool)
     if not isinstance(dataset, str) and proxies is not False and pool:

@@ -4,21 +4,25 @@ The journal of what was measured so far is kept in `benchmarks/demo_measurements
 DIR/measurements.jsonl and only what is missing is measured.
 
 python scripts/measure_demo.py --shared ../shared/data/texts --journal DIR [--workers 2] [--hours 3] [--tables-only]
+[--proxies-only]
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, stdev
 
 from selection.datasets import Dataset, open_dataset
+from selection.features import FeatureCache
 from selection.finetune import default_precision
 from selection.measure import JOURNAL, measure, measurement_from
+from selection.probing import probe
 from selection.records import Measurement, ProxyScore
 from zoo_graph.demo import protocol
 from zoo_graph.demo.candidates import candidates
@@ -36,7 +40,9 @@ def main() -> None:
     made = {task.dataset.id: task for task in tasks(shared=options.shared).ready}
     names = [name for name in protocol.TASKS if name in made]
     data = {name: open_dataset(made[name].path, name=name, limits=protocol.LIMITS) for name in names}
-    if not options.tables_only:
+    if options.proxies_only:
+        score_again(options.journal, local_candidates(ready), data)
+    elif not options.tables_only:
         run_all(options, local_candidates(ready), data)
     found = [round_off(one) for one in read_journal(options.journal) if one.dataset in data]
     complete = whole_tasks(found, len(protocol.CANDIDATES))
@@ -52,6 +58,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--tables-only", action="store_true", help="write the tables of what was measured so far")
+    parser.add_argument("--proxies-only", action="store_true", help="compute all proxies again, train nothing")
     return parser.parse_args()
 
 
@@ -75,9 +82,22 @@ def run_all(options: argparse.Namespace, models: list, data: dict[str, Dataset])
             )
 
 
-def read_journal(folder: Path) -> list[Measurement]:
-    import json
+def score_again(folder: Path, models: list, data: dict[str, Dataset]) -> None:
+    """Computes every proxy of what was measured again, from cached features, and rewrites the journal with them."""
+    max_length = protocol.recipe(default_precision("cpu")).max_length
+    scores = {}
+    for name, dataset in data.items():
+        probed = probe(dataset, models, FeatureCache(folder / "features"), max_length=max_length)
+        scores |= {(model, name): found for model, found in probed.scores.items()}
+        print(name, len(probed.scores), *(failure.reason for failure in probed.failures), flush=True)
+    lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+    for line in lines:
+        one = line["measurement"]
+        one["proxies"] = [asdict(score) for score in scores[one["model"], one["dataset"]]]
+    (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
+
+def read_journal(folder: Path) -> list[Measurement]:
     lines = (folder / JOURNAL).read_text().splitlines()
     return [measurement_from(json.loads(line)["measurement"]) for line in lines]
 

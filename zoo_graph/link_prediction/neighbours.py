@@ -12,7 +12,7 @@ NEIGHBOURS = 10
 _MIN_OVERLAP = 3
 _SHRINKAGE = 3.0
 _RESOLUTION = 0.1
-_COST = 2e10  # models x hubs x datasets: about a second on one thread
+_COST, _PAIRS = 2e10, 8e6  # models x hubs x datasets, and models x hubs: each at most a second on one thread
 _MIN_HUBS = 200
 _BLOCK = 1_024
 _MOST_GROUPED = 5_000
@@ -66,7 +66,7 @@ def community_labels(edges: Edges, results: Results) -> Integers:
 
 
 def _n_hubs(results: Results) -> int:
-    most = int(_COST / max(results.n_models * results.n_datasets, 1))
+    most = int(min(_COST / max(results.n_datasets, 1), _PAIRS) / max(results.n_models, 1))
     return min(results.n_models, max(most, _MIN_HUBS))
 
 

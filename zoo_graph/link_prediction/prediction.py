@@ -12,6 +12,7 @@ from zoo_graph.link_prediction.results import Results
 from zoo_graph.snapshot import Floats
 
 LEVEL = 0.9
+_HIGHEST = 0.98
 _MIN_DATASETS = 5  # with fewer, a dataset's quantile tells less than the normal distribution
 
 
@@ -71,8 +72,8 @@ def calibrate(mean: Floats, sd: Floats, truth: Results) -> Calibration:
     """Returns the conformal reach from predictions (M, D) of datasets that were held out, nan for one that was not.
 
     Split conformal over datasets: every dataset counts the same however many results it has, and with n of them the
-    quantile is taken at .9 (1 + 1/n) (Vovk et al. 2005; Romano et al. 2019). Fewer than five datasets tell nothing,
-    and the normal distribution's 1.64 stands.
+    quantile is taken at .9 (1 + 1/n), at most at .98 (Vovk et al. 2005; Dunn et al. 2022). Fewer than five datasets
+    tell nothing, and the normal distribution's 1.64 stands.
     """
     predicted = mean[truth.model, truth.dataset]
     rows = np.flatnonzero(np.isfinite(predicted))
@@ -86,7 +87,7 @@ def calibrate(mean: Floats, sd: Floats, truth: Results) -> Calibration:
     distance = np.abs(error) / sd[truth.model, truth.dataset][rows]
     order = np.argsort(distance, kind="stable")
     reached = np.cumsum(1 / n[dataset[order]]) / n_datasets
-    place = min(int(np.searchsorted(reached, min(LEVEL * (1 + 1 / n_datasets), 1.0) - 1e-12)), len(order) - 1)
+    place = min(int(np.searchsorted(reached, min(LEVEL * (1 + 1 / n_datasets), _HIGHEST) - 1e-12)), len(order) - 1)
     return Calibration(float(distance[order[place]]), n_datasets)
 
 

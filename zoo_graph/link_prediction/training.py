@@ -51,10 +51,10 @@ class Settings:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     threads: int = 1
-    large_models: int = 5_000
+    large_models: int = 20_000
     large_edges: int = 1_000_000
-    sampled_pairs: int = 8_192
-    fan_outs: tuple[int, int] = (15, 10)
+    sampled_pairs: int = 1_024
+    fan_outs: tuple[int, int] = (8, 4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

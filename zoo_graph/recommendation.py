@@ -60,6 +60,11 @@ def recommend(
         check_datasets(connection, [dataset])
     elif target not in snapshot.dataset_ids:
         raise UnknownNameError("dataset", dataset, snapshot.dataset_ids)
+    if (proxy_seconds, proxy_policy) != (None, None) and (isinstance(dataset, str) or proxies is False):
+        raise InputError(
+            "got a time or a policy for proxies where none is computed: give your data (not a dataset's id) and let "
+            "proxies be computed, or leave both away"
+        )
     given, failures = given_candidates(connection, models)
     pool = {candidate.model: candidate for candidate in candidates_of(snapshot, checkpoints)}
     pool |= {candidate.model: _merged(candidate, pool.get(candidate.model)) for candidate in given}
@@ -86,37 +91,61 @@ def recommend(
         seen = seen_by(snapshot, target, overlapping=hold_out, labels_digest=dataset.labels_digest or None)
         names = list(PROXIES) if proxies is True else list(proxies)
         worth = _worth_probing(pool, constraints, asked, seen)
-        spending = plan_spending(
+        probed, spent = _probe_within(
             connection,
+            folder,
+            dataset,
+            worth,
             lambda: known_of(pool, {}),
             policy=proxy_policy,
             seconds=proxy_seconds,
             names=names,
             constraints=constraints,
-            probed=[candidate.model for candidate in worth],
             k=k,
-        )
-        probed = probe_candidates(
-            folder,
-            dataset,
-            worth,
-            names=names,
             max_length=max_length,
             max_download=max_download,
-            budget_seconds=proxy_seconds,
-            order=spending.order,
             say=say,
             track=track,
         )
         failures += [failure for failure in probed.failures if failure.model in asked]
         look = _looked(pool, probed, dataset, models_with_results(snapshot, hold_out))
-        look = replace(look, notes=(*look.notes, *filter(None, [spending.note(probed)])))
+        look = replace(look, notes=(*look.notes, *spent))
     if not look.pool:
         raise _nothing_to_rank(failures, len(pool))
     known = known_of(look.pool, look.scores or {})
     found = recall(known, k, constraints=constraints, seed=seed, last=look.last)
     told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
     return replace(found, notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes), failures=tuple(failures))
+
+
+def _probe_within(
+    connection: Connection,
+    folder: Path,
+    dataset: "Dataset",
+    worth: Sequence[Candidate],
+    learn: "Callable[[], Evidence]",
+    *,
+    policy: "ProxyPolicy | None",
+    seconds: float | None,
+    names: Sequence[str],
+    constraints: "Constraints",
+    k: int,
+    **how: Any,
+) -> "tuple[Probed, list[str]]":
+    """Probes as the policy says in the time there is, and what there is to say of it."""
+    spending = plan_spending(
+        connection,
+        learn,
+        policy=policy,
+        seconds=seconds,
+        names=names,
+        constraints=constraints,
+        probed=[candidate.model for candidate in worth],
+        k=k,
+    )
+    probed = probe_candidates(folder, dataset, worth, names=names, budget_seconds=seconds, order=spending.order, **how)
+    note = spending.note(probed)
+    return probed, [note] if note else []
 
 
 def probe_candidates(

@@ -565,3 +565,15 @@ def test_a_zoo_of_two_datasets_cannot_be_backtested_and_says_why(zoo: Run, tmp_p
     assert "got a zoo with 2 datasets (x, y)" in err
     assert "wanted 3 or more" in err
     assert "import or measure more" in err
+
+
+def test_proxies_within_a_time_are_told_of(zoo: Run, tmp_path: Path) -> None:
+    data = sentiment_csv(tmp_path / "films.csv")
+    first, second = tiny_bert(tmp_path / "one", layers=1), tiny_bert(tmp_path / "two", seed=1, layers=1)
+    options = "--models", f"{first},{second}", "--proxy-seconds", "90s", "--proxy-policy", "gain"
+    code, _, err = zoo("recommend", data, *options)
+    assert code == 0, err
+    assert "note: proxies were computed for 2 of 2 models whose weights are known, in " in err
+    code, _, err = zoo("recommend", data, *options[:3], "soon")
+    assert code == 2
+    assert "soon" in err

@@ -121,3 +121,9 @@ def test_a_time_that_is_none_is_refused(zoo: Zoo) -> None:
 
     with pytest.raises(SelectionInputError, match="wanted a positive number"):
         zoo.recommend(films(), proxy_seconds=-1)
+
+
+@pytest.mark.parametrize("options", [{"proxies": False}, {"dataset": "d0"}])
+def test_a_time_for_proxies_that_are_not_run_is_refused(zoo: Zoo, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="where none is computed"):
+        zoo.recommend(**{"dataset": films(), "proxy_seconds": 5.0} | options)

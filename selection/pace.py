@@ -3,10 +3,9 @@
 Knows numbers only. Does not open checkpoints and reads no clock.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-import numpy as np
 
 # Seconds of a forward pass by parameter and token. CPU: random BERTs of 17M-109M parameters and a ViT of 11M took
 # 0.9e-11 to 3.1e-11 on one thread of an AMD EPYC (Zen 4). GPUs: not measured, by rated speed and on the high side.
@@ -64,9 +63,9 @@ class Pace:
 
         What a download took is not learnt from: it says nothing of the next.
         """
-        self._forward.append(float(np.log(max(forward_seconds, 1e-6) / self._forward_guess(work))))
+        self._forward.append(math.log(max(forward_seconds, 1e-6) / self._forward_guess(work)))
         if work.local:
-            self._rest.append(float(np.log(max(rest_seconds, 1e-6) / self._rest_guess(work))))
+            self._rest.append(math.log(max(rest_seconds, 1e-6) / self._rest_guess(work)))
 
     def _forward_guess(self, work: Work) -> float:
         return _FORWARD.get(self.device.partition(":")[0], _FORWARD["cpu"]) * _size(work) * max(1, self.tokens)
@@ -92,4 +91,4 @@ def _n_bytes(work: Work) -> int:
 
 def _ratio(logs: list[float]) -> float:
     """Actual over guessed seconds: the geometric mean of those seen, drawn a little towards 1."""
-    return float(np.exp(sum(logs) / (len(logs) + _PRIOR_WEIGHT)))
+    return math.exp(sum(logs) / (len(logs) + _PRIOR_WEIGHT))

@@ -1,14 +1,15 @@
-"""How alike datasets are by what is known of them without any result: names, tasks, tags, counts.
+"""How alike datasets are by what is known of them without any result: names, tasks, tags, counts, embeddings.
 
 Knows records of datasets. How far each of these tells who wins is learnt elsewhere, from results.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from selection.recall import FloatArray
-from selection.recall.descriptions import distance_similarity, label_similarity, trigrams, words
+from selection.recall.descriptions import distance_similarity, label_similarity, trigrams, vector_similarity, words
 from zoo_graph.records import Dataset
 
 _BARE = "tag"
@@ -18,8 +19,8 @@ def similarities(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
     """Likeness of N datasets: basis -> (N, N), larger is more alike, nan where not known of one of the two.
 
     Bases are the words and the trigrams of the name, `task`, `modality`, `n_classes` and `n_samples` (in logarithms),
-    and the tags of each kind (`language` for `language:fra`, `tag` where none is said). What is known of fewer than two
-    is left out.
+    the tags of each kind (`language` for `language:fra`, `tag` where none is said), and the embeddings of each encoder.
+    What is known of fewer than two is left out.
     """
     names = [f"{one.id.partition('@')[0]} {one.name or ''}" for one in datasets]
     found = {
@@ -30,8 +31,28 @@ def similarities(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
         "n_classes": _near([one.n_classes for one in datasets]),
         "n_samples": _near([one.n_samples for one in datasets]),
         **_tags(datasets),
+        **{f"embedding {by}": _alike(vectors) for by, vectors in embeddings(datasets).items()},
     }
     return {basis: values for basis, values in found.items() if _tells(values)}
+
+
+def embeddings(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
+    """The embeddings of N datasets: encoder -> (N, width), nan rows where there is none by it.
+
+    The width is that of most; embeddings of another width are none.
+    """
+    widths: dict[str, Counter[int]] = {}
+    for one in datasets:
+        if one.embedding and one.embedding_by:
+            widths.setdefault(one.embedding_by, Counter())[len(one.embedding)] += 1
+    found = {}
+    for by, counts in sorted(widths.items()):
+        width = max(counts, key=lambda width, counts=counts: (counts[width], width))  # type: ignore[misc]
+        found[by] = np.full((len(datasets), width), np.nan)
+        for row, one in enumerate(datasets):
+            if one.embedding_by == by and len(one.embedding) == width:
+                found[by][row] = one.embedding
+    return found
 
 
 def _tags(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
@@ -42,6 +63,10 @@ def _tags(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
             labels = kinds.setdefault(f"tags {kind or _BARE}", [[] for _ in datasets])
             labels[row].append(label.casefold())
     return {kind: label_similarity(labels) for kind, labels in sorted(kinds.items())}
+
+
+def _alike(vectors: FloatArray) -> FloatArray:
+    return vector_similarity([None if np.isnan(vector).any() else vector.tolist() for vector in vectors])
 
 
 def _near(counts: Sequence[int | None]) -> FloatArray:

@@ -86,9 +86,10 @@ def evidence(
 
 def described(snapshot: Snapshot) -> dict[str, Dataset]:
     """What the zoo knows of each dataset beside results."""
-    columns = ("id", "name", "task", "modality", "n_classes", "n_samples", "tags")
+    columns = ("id", "name", "task", "modality", "n_classes", "n_samples", "tags", "embedding", "embedding_by")
     rows = snapshot.datasets.select(columns).to_pylist()
-    return {row["id"]: Dataset(**{**row, "tags": tuple(row["tags"] or ())}) for row in rows}
+    lists = ("tags", "embedding")
+    return {row["id"]: Dataset(**row | {name: tuple(row[name] or ()) for name in lists}) for row in rows}
 
 
 def _described(snapshot: Snapshot, datasets: Sequence[str], target: str, about: Dataset | None) -> list[Dataset]:
@@ -103,6 +104,8 @@ def _described(snapshot: Snapshot, datasets: Sequence[str], target: str, about: 
             n_samples=of_target.n_samples or about.n_samples,
             tags=of_target.tags or about.tags,
         )
+        if not of_target.embedding:
+            of_target = replace(of_target, embedding=about.embedding, embedding_by=about.embedding_by)
     return [*(known[name] for name in datasets), of_target]
 
 

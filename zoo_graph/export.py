@@ -23,7 +23,7 @@ MODEL_COLUMNS = (
 )  # fmt: skip
 DATASET_COLUMNS = (
     "dataset", "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "tags",
-    "aliases",
+    "embedding", "embedding_by", "aliases",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "model", "dataset", "metric", "value", "unit", "direction", "split", "n_shot", "method", "seed", "source",

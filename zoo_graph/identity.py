@@ -3,6 +3,7 @@
 Knows the graph's nodes and the package `selection`. Writes nothing.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from selection.embedding import Embedding
+
+_LOG = logging.getLogger(__name__)
 
 
 def check_datasets(connection: Connection, datasets: Sequence["Dataset"]) -> None:
@@ -41,7 +45,12 @@ def check_datasets(connection: Connection, datasets: Sequence["Dataset"]) -> Non
 
 
 def dataset_record(dataset: "Dataset") -> DatasetRecord:
-    """What the graph keeps of a dataset: counts and digests, none of its rows."""
+    """What the graph keeps of a dataset: counts, digests and an embedding, none of its rows.
+
+    A dataset that cannot be embedded is recorded without, and a warning is logged. Takes a tenth of a second for
+    texts; of images 256 are opened.
+    """
+    found = _embedded(dataset)
     return DatasetRecord(
         dataset.name,
         task="classification",
@@ -49,7 +58,19 @@ def dataset_record(dataset: "Dataset") -> DatasetRecord:
         n_classes=dataset.n_classes,
         n_samples=int(dataset.labels.size),
         labels_digest=dataset.labels_digest or None,
+        embedding=() if found is None else found.vector,
+        embedding_by=None if found is None else found.by,
     )
+
+
+def _embedded(dataset: "Dataset") -> "Embedding | None":
+    from selection.embedding import embed
+
+    try:
+        return embed(dataset)
+    except Exception as error:  # whatever an image's decoder raises: what is wanted of the dataset is something else
+        _LOG.warning("%s is not embedded (%s): it is compared by its name and counts only", dataset.name, error)
+        return None
 
 
 def given_candidates(connection: Connection, sources: Iterable[str | Path]) -> tuple[list[Candidate], list[Failure]]:

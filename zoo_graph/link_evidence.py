@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from selection.recall import Evidence, FloatArray
-from zoo_graph.descriptions import similarities
+from zoo_graph.descriptions import embeddings, similarities
 from zoo_graph.evidence import described
 from zoo_graph.link_prediction.graph import ZooGraph
 from zoo_graph.link_prediction.snapshot_graph import graph_of
@@ -27,20 +27,35 @@ FOLDER = "link_prediction"
 def link_graph(snapshot: Snapshot, exclude_datasets: Collection[str] = (), new: Dataset | None = None) -> ZooGraph:
     """The zoo as link prediction sees it, without results on the excluded; `new` is a dataset it does not hold yet."""
     known = described(snapshot)
-    alike = similarities([*(known[name] for name in snapshot.dataset_ids), *([new] if new else [])])
+    held = [known[name] for name in snapshot.dataset_ids]
+    alike = similarities([*held, *([new] if new else [])])
     excluded = [name for name in exclude_datasets if name in known]
     matrix = score_matrix(snapshot, exclude_datasets=excluded)
     size = len(snapshot.dataset_ids)
-    graph = graph_of(snapshot, matrix, similarity={basis: values[:size, :size] for basis, values in alike.items()})
+    graph = graph_of(
+        snapshot,
+        matrix,
+        similarity={basis: values[:size, :size] for basis, values in alike.items()},
+        embeddings=embeddings(held),
+    )
     if new is None:
         return graph
-    counts = {"log_n_classes": new.n_classes, "log_n_samples": new.n_samples}
     return graph.with_dataset(
         new.id,
-        numbers={name: float(np.log10(count)) for name, count in counts.items() if count},
+        numbers=_numbers(graph, new),
         labels={"task": (new.task,) if new.task else (), "modality": (new.modality,) if new.modality else ()},
         similarity={basis: values[-1, :size] for basis, values in alike.items()},
     )
+
+
+def _numbers(graph: ZooGraph, new: Dataset) -> dict[str, FloatArray | float]:
+    """The counts of a new dataset, and its embedding where those of the zoo are by the same encoder."""
+    counts = {"log_n_classes": new.n_classes, "log_n_samples": new.n_samples}
+    told: dict[str, FloatArray | float] = {name: float(np.log10(count)) for name, count in counts.items() if count}
+    name = f"embedding {new.embedding_by}"
+    if name in graph.dataset_numbers and graph.dataset_numbers[name].shape[1:] == (len(new.embedding),):
+        told[name] = np.array(new.embedding)
+    return told
 
 
 def graph_digest(graph: ZooGraph) -> str:

@@ -20,7 +20,7 @@ SNAPSHOT_MODELS = (
 SNAPSHOT_DATASETS = (
     "MATCH (d:Dataset) WHERE d.id > $after WITH d ORDER BY d.id LIMIT $limit "
     "RETURN collect([d.id, d.name, d.task, d.modality, d.n_classes, d.n_samples, d.features_digest, "
-    "d.labels_digest, d.tags]) AS rows"
+    "d.labels_digest, d.tags, d.embedding, d.embedding_by]) AS rows"
 )
 SNAPSHOT_RESULT_COUNTS = (
     "MATCH (m:Model)-[r:MEASURED]->(:Dataset) WITH m.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"
@@ -334,7 +334,7 @@ EXPORT_MODELS = (
 EXPORT_DATASETS = (
     "MATCH (d:Dataset) WHERE d.id > $after WITH d ORDER BY d.id LIMIT $limit "
     "RETURN collect([d.id, d.name, d.task, d.modality, d.n_classes, d.n_samples, d.features_digest, "
-    "d.labels_digest, d.tags]) AS rows"
+    "d.labels_digest, d.tags, d.embedding, d.embedding_by]) AS rows"
 )
 EXPORT_ALIASES = {
     label: f"MATCH (a:Alias)-[:NAMES]->(n:{label}) RETURN collect([n.id, a.name]) AS rows"

@@ -50,7 +50,8 @@ class Dataset:
     """A dataset and what is known of it; its rows never enter the graph.
 
     `labels_digest` tells two datasets of one name apart: it is of the modality, the classes and every row's label.
-    `tags` say what it is about; `kind:label` (`language:fra`) compares only with tags of that kind.
+    `tags` say what it is about; `kind:label` (`language:fra`) compares only with tags of that kind. `embedding` is the
+    mean of its rows under the encoder `embedding_by`: only embeddings of one encoder compare.
     """
 
     id: str
@@ -62,6 +63,8 @@ class Dataset:
     features_digest: str | None = None
     labels_digest: str | None = None
     tags: tuple[str, ...] = ()
+    embedding: tuple[float, ...] = ()
+    embedding_by: str | None = None
     aliases: tuple[str, ...] = ()
 
 

@@ -32,8 +32,9 @@ Integers = npt.NDArray[np.int64]
 
 _LOG = logging.getLogger(__name__)
 
-_FORMAT = 4  # raised when the columns change, so that older files are not read
+_FORMAT = 5  # raised when the columns change, so that older files are not read
 _PAGE_ROWS = 20_000  # about 4 MB a message
+_PAGE_NODES = 4_000  # an embedding is 2 KB
 _ATTEMPTS = 6
 _CUT = "\x1f"  # between conditions: the unit separator, a control character made for this
 
@@ -47,7 +48,8 @@ _MODELS = pa.schema({
 })  # fmt: skip
 _DATASETS = pa.schema({
     "id": _TEXT, "name": _TEXT, "task": _TEXT, "modality": _TEXT, "n_classes": _WHOLE, "n_samples": _WHOLE,
-    "features_digest": _TEXT, "labels_digest": _TEXT, "tags": pa.list_(_TEXT),
+    "features_digest": _TEXT, "labels_digest": _TEXT, "tags": pa.list_(_TEXT), "embedding": pa.list_(_REAL),
+    "embedding_by": _TEXT,
 })  # fmt: skip
 _MEASURED = pa.schema({  # as they are read: the conditions as one text
     "model": _INDEX, "dataset": _INDEX, "id": _TEXT, "score": _REAL, "seconds": _REAL, "conditions": _TEXT,
@@ -70,7 +72,8 @@ class Snapshot:
     """The zoo's columns at one evidence version. Arrow tables; `model`, `base` and `dataset` are row numbers.
 
     `models`: id, name, family, architecture, modality, tasks, n_parameters, license, source, created.
-    `datasets`: id, name, task, modality, n_classes, n_samples, features_digest, labels_digest, tags.
+    `datasets`: id, name, task, modality, n_classes, n_samples, features_digest, labels_digest, tags, embedding,
+    embedding_by.
     `results`: model, dataset, id, score, seconds, metric, split, method, n_shot, seed, source, harness, date,
     config (canonical JSON). `proxies`: model, dataset, name, score, seconds, sample_digest, n_samples.
     `lineage`: model, base, kind. `pretrained_on`: model, dataset.
@@ -253,7 +256,7 @@ def _with_conditions(measured: pa.Table) -> pa.Table:
 def _nodes(connection: Connection, query: str, schema: pa.Schema) -> pa.Table:
     rows: list[list[Any]] = []
     after = ""
-    while page := connection.read(query, after=after, limit=_PAGE_ROWS)[0]["rows"]:
+    while page := connection.read(query, after=after, limit=_PAGE_NODES)[0]["rows"]:
         rows.extend(page)
         after = page[-1][0]
     rows.sort(key=lambda row: str(row[0]))

@@ -49,6 +49,18 @@ def test_the_same_rows_give_the_same_vector_and_their_order_hardly_matters():
     assert cosine(embed(texts(ENGLISH)), embed(texts(ENGLISH[::-1]))) == pytest.approx(1, abs=0.02)
 
 
+def test_a_vector_is_short_enough_to_be_kept_as_text():
+    assert [len(embed(one).vector) for one in (texts(ENGLISH), images((200, 0, 0), 4))] == [256, 96]
+    vector = embed(texts(ENGLISH)).vector
+    assert len(str(vector)) < 2500
+    assert vector == tuple(round(number, 4) for number in vector)
+
+
+def test_case_and_spaces_of_texts_do_not_count():
+    spread = [row.upper().replace(" ", "\n ") for row in ENGLISH]
+    assert embed(texts(ENGLISH)) == embed(texts(spread))
+
+
 def test_an_encoder_for_something_else_is_refused():
     class Images:
         name, modality, digest = "vit", "image", "d"

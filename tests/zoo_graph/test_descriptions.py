@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo_graph.descriptions import similarities
+from zoo_graph.descriptions import embeddings, similarities
 from zoo_graph.records import Dataset
 
 
@@ -50,6 +50,30 @@ def test_counts_are_compared_in_logarithms() -> None:
     assert found[0, 1] == pytest.approx(found[1, 2]) == pytest.approx(np.exp(-1))
     assert found[0, 2] == pytest.approx(np.exp(-4))
     assert np.isnan(found[0, 3])
+
+
+def embedded(name: str, by: str, *numbers: float) -> Dataset:
+    return Dataset(name, embedding=numbers, embedding_by=by)
+
+
+def test_embeddings_are_compared_with_those_of_their_encoder_only() -> None:
+    datasets = [
+        embedded("a", "clip", 1, 0),
+        embedded("b", "bert", 1, 0),
+        embedded("c", "clip", 0.9, 0.1),
+        embedded("d", "clip", -1, -1),
+        embedded("e", "bert", 1, 1),
+        Dataset("f"),
+    ]
+    found = similarities(datasets)
+    assert found["embedding clip"][0, 2] > 0.9 > 0 > found["embedding clip"][0, 3]
+    assert np.isnan(found["embedding clip"][0, [1, 4, 5]]).all()
+    assert found["embedding bert"][1, 4] == pytest.approx(-1)  # about the mean of the two
+
+
+def test_an_embedding_of_another_width_than_most_is_none() -> None:
+    datasets = [embedded("a", "clip", 1, 2), embedded("b", "clip", 1, 2, 3), embedded("c", "clip", 3, 4)]
+    np.testing.assert_array_equal(embeddings(datasets)["clip"], [[1, 2], [np.nan, np.nan], [3, 4]])
 
 
 def test_what_nothing_is_known_of_is_no_basis() -> None:

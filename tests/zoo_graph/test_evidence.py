@@ -115,6 +115,20 @@ def test_a_new_target_is_compared_by_what_is_told_of_it(snapshot: Snapshot) -> N
     assert "task" not in found.similarity  # known of nothing to compare with
 
 
+def test_a_new_target_is_compared_by_its_embedding(
+    snapshot: Snapshot, embedded_store: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "d.csv").write_text('dataset,embedding,embedding_by\nx,"[1,0]",e\ny,"[0,1]",e\nz,"[9,9]",other\n')
+    import_file(embedded_store, tmp_path / "d.csv", format="datasets")
+    told = take(embedded_store, tmp_path)
+    new = Dataset("new", embedding=(0.9, 0.0), embedding_by="e")
+    found = evidence(told, candidates_of(told), target="new", proxies={}, about=new).similarity["embedding e"]
+    assert found[3, 0] > 0 > found[3, 1]
+    assert np.isnan(found[3, 2])
+    known = evidence(told, candidates_of(told), target="z", proxies={}, about=Dataset("z", embedding=(1.0, 0.0)))
+    assert np.isnan(known.similarity["embedding e"][-1]).all()  # the graph's embedding stands, by another encoder
+
+
 def test_the_graphs_word_on_the_target_stands_before_what_is_told_now(
     snapshot: Snapshot, embedded_store: Connection, tmp_path: Path
 ) -> None:

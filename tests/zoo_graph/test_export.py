@@ -34,6 +34,8 @@ EVERYTHING: list[Record] = [
         features_digest="f",
         labels_digest="l",
         tags=("language:fra", "law, and order"),
+        embedding=(0.25, -1.0, 1 / 3, 0.0),
+        embedding_by="hashed, n-grams",
     ),
     Result("Org/Big", "sst2", "accuracy", 89.1, 0.891, "percent", split="test", n_shot=0, method="full", seed=1),
     Result("Org/Big", "sst2", "loss", 0.1 + 0.2, -0.1 - 0.2, "raw", source="s", harness="h 1", date="2024-01-01"),

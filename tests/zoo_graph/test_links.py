@@ -7,10 +7,11 @@ import pytest
 
 from selection.records import Candidate
 from zoo_graph.evidence import candidates_of, evidence
-from zoo_graph.link_evidence import FOLDER, NAME, with_link_prediction
+from zoo_graph.ingest import ingest
+from zoo_graph.link_evidence import FOLDER, NAME, graph_digest, link_graph, with_link_prediction
 from zoo_graph.link_prediction import signal
 from zoo_graph.link_prediction.training import Settings
-from zoo_graph.records import Dataset
+from zoo_graph.records import Dataset, Run
 from zoo_graph.refresh import refresh
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
@@ -79,6 +80,23 @@ def test_a_predictor_that_saw_what_is_held_out_has_no_say(sparse: Connection, tm
     assert left is not None
     assert left.excluded == ("d1",)
     assert NAME in with_link_prediction(plain, folder, snapshot, "new", hold_out=["d1"]).proxies
+
+
+def test_embeddings_are_numbers_of_datasets_and_make_them_alike(embedded_store: Connection, tmp_path: Path) -> None:
+    held = [Dataset(f"d{n}", embedding=(1.0, float(n)), embedding_by="e") for n in range(3)]
+    ingest(embedded_store, [*held[:2], Dataset("d2")], Run.begun("import", "0", {}))
+    before = graph_digest(link_graph(take(embedded_store, tmp_path)))
+    ingest(embedded_store, [held[2]], Run.begun("import", "1", {}))
+    snapshot = take(embedded_store, tmp_path)
+    graph = link_graph(snapshot)
+    np.testing.assert_array_equal(graph.dataset_numbers["embedding e"], [[1, 0], [1, 1], [1, 2]])
+    assert graph.similarity["embedding e"].shape == (3, 3)
+    assert graph_digest(graph) != before
+    grown = link_graph(snapshot, new=Dataset("new", embedding=(1.0, 2.5), embedding_by="e"))
+    np.testing.assert_array_equal(grown.dataset_numbers["embedding e"][-1], [1, 2.5])
+    assert grown.similarity["embedding e"][-1, 2] > 0 > grown.similarity["embedding e"][-1, 0]
+    for other in (Dataset("new", embedding=(1.0,), embedding_by="e"), Dataset("new", embedding=(1.0, 7.0))):
+        assert np.isnan(link_graph(snapshot, new=other).dataset_numbers["embedding e"][-1]).all()
 
 
 def test_a_zoo_never_predicted_for_is_left_as_it_is(sparse: Connection, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_models_datasets_proxies_and_lineage_are_exported_with_what_is_unknown(
     store.write(
         lambda transaction: [
             transaction.run("MATCH (m:Model {id: 'a'}) SET m.n_parameters = 7, m.tasks = ['text', 'image']"),
-            transaction.run("MATCH (d:Dataset {id: 'x'}) SET d.tags = ['language:fra', 'law']"),
+            transaction.run(
+                "MATCH (d:Dataset {id: 'x'}) SET d.tags = ['language:fra', 'law'], d.embedding = [0.5, 1.0]"
+            ),
             transaction.run(
                 "MATCH (a:Model {id: 'a'}) MATCH (b:Model {id: 'b'}) MATCH (x:Dataset {id: 'x'}) "
                 "CREATE (b)-[:DERIVED_FROM {kind: 'truncated'}]->(a) CREATE (a)-[:PRETRAINED_ON]->(x) "
@@ -51,6 +53,8 @@ def test_models_datasets_proxies_and_lineage_are_exported_with_what_is_unknown(
     assert snapshot.models["n_parameters"].to_pylist() == [7, None]
     assert snapshot.models["tasks"].to_pylist() == [["text", "image"], None]
     assert snapshot.datasets["tags"].to_pylist() == [["language:fra", "law"]]
+    assert snapshot.datasets["embedding"].to_pylist() == [[0.5, 1.0]]
+    assert snapshot.datasets["embedding_by"].to_pylist() == [None]
     assert snapshot.lineage.to_pylist() == [{"model": 1, "base": 0, "kind": "truncated"}]
     assert snapshot.pretrained_on.to_pylist() == [{"model": 0, "dataset": 0}]
     assert snapshot.proxies["score"].to_pylist() == [0.25]
@@ -71,7 +75,7 @@ def test_a_write_makes_a_new_snapshot_and_removes_the_old_files(store: Connectio
     assert second.results.num_rows == first.results.num_rows + 1
     folder = (store.folder or tmp_path) / "snapshot"
     instance = store.read("MATCH (g:Graph) RETURN g.instance AS name")[0]["name"]
-    assert [path.name for path in folder.iterdir() if instance in path.name] == [f"{instance}-4-{second.version}"]
+    assert [path.name for path in folder.iterdir() if instance in path.name] == [f"{instance}-5-{second.version}"]
 
 
 def test_derived_writes_leave_the_evidence_version_alone(store: Connection, fill, tmp_path: Path) -> None:

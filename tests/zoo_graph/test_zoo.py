@@ -70,12 +70,13 @@ def test_a_selection_tells_the_graph_of_its_dataset_and_another_of_that_name_is_
     ask = (
         "MATCH (m:Model)-[:MEASURED {split: 'test'}]->(d:Dataset) RETURN d.id AS id, d.n_classes AS n_classes, "
         "d.n_samples AS n_samples, d.modality AS modality, d.task AS task, d.labels_digest AS digest, "
-        "m.source AS source"
+        "m.source AS source, size(d.embedding) AS width, d.embedding_by AS embedding_by"
     )
     assert zoo.connection.read(ask) == [
         {
             "id": "films", "n_classes": 2, "n_samples": 40, "modality": "text", "task": "classification",
-            "digest": films().labels_digest, "source": str(checkpoints / "one"),
+            "digest": films().labels_digest, "source": str(checkpoints / "one"), "width": 256,
+            "embedding_by": "hashed n-grams 1",
         }
     ]  # fmt: skip
     told = r"'films' of 3 classes and 42 rows; the zoo knows another .* 2 classes and 40 rows .*--name"

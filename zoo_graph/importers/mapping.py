@@ -17,6 +17,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 CONSTANTS = (
     "model", "revision", "dataset", "dataset_config", "dataset_revision", "metric", "unit", "direction", "split",
     "n_shot", "method", "seed", "source", "harness", "date", "kind", "proxy", "modality", "sample_digest", "n_samples",
+    "embedding_by",
 )  # fmt: skip
 """Fields that may hold for every row of a file (`metric="accuracy"`), instead of standing in a column."""
 

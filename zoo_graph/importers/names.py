@@ -77,6 +77,8 @@ DATASET_PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "features_digest": ("features_digest",),
     "labels_digest": ("labels_digest",),
     "tags": ("tags", "keywords"),
+    "embedding": ("embedding",),
+    "embedding_by": ("embedding_by", "embedding_model", "encoder"),
     "aliases": ("aliases", "also_known_as"),
 }
 PROXY: Mapping[str, tuple[str, ...]] = {

@@ -38,6 +38,7 @@ _CONVERT: Mapping[str, Convert] = {
     "architecture": _joined,
     "tasks": cells.names,
     "tags": cells.names,
+    "embedding": cells.numbers,
     "pretrained_on": cells.names,
     "aliases": cells.names,
     "n_classes": cells.size,
@@ -85,8 +86,20 @@ class Properties:
                 yield Rejected(line, self.layout.column_of(f"{self.node}.{name}"), shown(value), rule)
                 continue
             told[name] = fresh[name] = converted
+        yield from self._whole_embedding(line, told, fresh)
         if fresh:
             yield Model(identifier, **fresh) if self.node == "model" else Dataset(identifier, **fresh)
+
+    def _whole_embedding(self, line: int, told: dict[str, Any], fresh: dict[str, Any]) -> Iterator[Rejected]:
+        """Takes back an embedding without its encoder, and an encoder of nothing: another import's must not join it."""
+        if ("embedding" in told) == ("embedding_by" in told):
+            return
+        if "embedding" in told:
+            rule = "embedding comes with its encoder (a column embedding_by, or embedding_by=NAME for all)"
+            yield Rejected(line, self.layout.column_of(f"{self.node}.embedding"), shown(told["embedding"]), rule)
+        for name in ("embedding", "embedding_by"):
+            told.pop(name, None)
+            fresh.pop(name, None)
 
     def converted(self, name: str, value: object, row: Cells) -> Any:
         """Returns a cell as its property's value."""

@@ -17,7 +17,8 @@ MODEL_PROPERTIES = (
     "name", "family", "architecture", "modality", "tasks", "n_parameters", "license", "source", "input_spec", "created",
 )  # fmt: skip
 DATASET_PROPERTIES = (
-    "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "tags",
+    "name", "task", "modality", "n_classes", "n_samples", "features_digest", "labels_digest", "tags", "embedding",
+    "embedding_by",
 )  # fmt: skip
 
 

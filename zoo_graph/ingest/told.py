@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo_graph.aliases import plain_name
 
+_SHOWN_CHARACTERS = 80
 Told = list[tuple[str, dict[str, Any]]]
 
 
@@ -50,8 +51,14 @@ def contradictions(node: Mapping[str, Any], run: str, values: Mapping[str, Any])
         if theirs != value:
             later = run not in tellers or tellers.index(run) > tellers.index(str(other))
             kept = value if later else theirs
-            found.append(f"{name} is {value!r} here and {theirs!r} in {other}: kept {kept!r}, which came later")
+            told_here, told_there, stays = map(_shown, (value, theirs, kept))
+            found.append(f"{name} is {told_here} here and {told_there} in {other}: kept {stays}, which came later")
     return found
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _changed(node: Mapping[str, Any], told: Told, names: Sequence[str]) -> dict[str, Any]:

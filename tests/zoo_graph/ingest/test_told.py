@@ -47,6 +47,13 @@ def test_what_another_run_tells_otherwise_is_said() -> None:
     assert text == "license is 'mit' here and 'bsd' in two: kept 'bsd', which came later"
 
 
+def test_a_long_value_told_otherwise_is_said_shortly() -> None:
+    node = told(("one", {"embedding": [0.5] * 256}))
+    (text,) = contradictions(node, "two", {"embedding": [0.25] * 256})
+    assert text.startswith("embedding is [0.25, 0.25, ")
+    assert len(text) < 350
+
+
 WORDS = st.lists(
     st.tuples(
         st.sampled_from("abc"),

@@ -68,9 +68,10 @@ def choose(board: Board, past: Sequence[Replay], ks: Sequence[int], seed: int = 
     for place, k in enumerate(ks):
         beliefs = {policy: _gain(policy, tried[:, :, place], _usual_gain(policy, k, share)) for policy in POLICIES}
         best = max(POLICIES, key=lambda policy: round(beliefs[policy][0], 9))
-        if np.array_equal(lists[best][:k], lists["expected"][:k]):
-            best = "expected"
-        found[k] = Choice(lists[best], best, *beliefs[best], n_datasets=len(tried))
+        same: tuple[Policy, ...] = ("history", "expected")
+        best = next((policy for policy in same if np.array_equal(lists[best][:k], lists[policy][:k])), best)
+        judged = len(tried) if k < len(lists[best]) else 0  # who picks all has nothing to choose
+        found[k] = Choice(lists[best], best, *beliefs[best], n_datasets=judged)
     return found
 
 
@@ -100,13 +101,19 @@ def _usual_gain(policy: Policy, k: int, measured: float) -> float:
 
 def _gain(policy: Policy, regrets: FloatArray, usual: float) -> tuple[float, float]:
     """Posterior mean and standard deviation of the share of history's regret that a policy saves, from regrets (N,
-    policies): normal, about the gain `usual` on other zoos."""
+    policies): normal, about the gain `usual` on other zoos.
+
+    It is learnt as a share of the mean of both regrets, which neither a loss nor a gain can blow up.
+    """
     if policy == "history":
         return 0.0, 0.0
-    precision, pull = _ZOOS_DIFFER**-2, usual * _ZOOS_DIFFER**-2
+    precision = _ZOOS_DIFFER**-2
+    pull = precision * usual / (1 - usual / 2)
     if len(regrets) > 1:
         history = regrets[:, POLICIES.index("history")]
-        saved = (history - regrets[:, POLICIES.index(policy)]) / max(float(history.mean()), _LEAST_REGRET)
+        other = regrets[:, POLICIES.index(policy)]
+        saved = (history - other) / max(float(history.mean() + other.mean()) / 2, _LEAST_REGRET)
         sure = len(saved) / (float(saved.var(ddof=1)) + _DATASETS_DIFFER)
         precision, pull = precision + sure, pull + sure * float(saved.mean())
-    return pull / precision, precision**-0.5
+    gain = max(pull / precision, -1.0)
+    return gain / (1 + gain / 2), precision**-0.5 / (1 + gain / 2) ** 2

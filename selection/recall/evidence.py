@@ -28,10 +28,10 @@ class Evidence:
     compared within one dataset, so each dataset may have its own sample size. Proxies that are not
     finite count as not computed. `measured` (M,) are results on the target itself, in the unit of
     `metric`. `target`, where given, is checked to be absent from `datasets`: its results must not leak.
-    `similarity` basis -> (D + 1, D + 1) says how alike datasets are, the target last: any scale, larger is more
-    alike, nan not known. How far each basis tells who wins is learnt. `seconds` (M,) is what training each candidate
-    took, made comparable by the caller; nan not known. `seen` model -> words (`pretrained on glue`) says who was
-    trained on the target: what they reach there may be inflated.
+    `similarity` basis -> (D + 1, D + 1) says how alike datasets are, the target last: between -1 and 1, larger is
+    more alike, 0 or nan where nothing is known. How far each basis tells who wins is learnt. `seconds` (M,) is what
+    training each candidate took, made comparable by the caller; nan not known. `seen` model -> words (`pretrained on
+    glue`) says who was trained on the target: what they reach there may be inflated.
 
     Raises:
         InputError: shapes that do not match, names given twice, infinite scores or similarities, no

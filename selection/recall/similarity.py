@@ -54,20 +54,21 @@ def _weights(filled: FloatArray, seen: BoolArray) -> FloatArray:
     n_datasets = filled.shape[1]
     total = filled.sum(axis=1)
     count = np.maximum(seen.sum(axis=0), 1.0)
-    gram = filled.T @ filled
-    energy = np.diag(gram)
-    others = total[:, None] - filled  # (M, D): the sum of all but e
     mask = seen.astype(np.float64)
+    own = filled - mask * (filled.sum(axis=0) / count)
+    gram, energy = filled.T @ own, (own**2).sum(axis=0)
+    others = total[:, None] - filled  # (M, D): the sum of all but e
     # Of the others' sum over the models seen on e: its sum and sum of squares, then both with d left out.
     first = (mask * others).sum(axis=0)
     second = (mask * others**2).sum(axis=0)
     shared, squares = filled.T @ mask, (filled**2).T @ mask  # (d, e)
     products = filled.T @ (mask * others)  # (d, e): sum over seen_e of z_d (others of e)
-    along = (gram.sum(axis=0) - energy)[None] - gram
+    together = (own * others).sum(axis=0)
+    along = together[None] - gram
     sums = first[None] - shared
     spread = second[None] - 2 * products + squares - sums**2 / count
     keep = np.vstack([~np.eye(n_datasets, dtype=np.bool_), np.ones((1, n_datasets), dtype=np.bool_)])
-    along = np.vstack([along, (gram.sum(axis=0) - energy)[None]])
+    along = np.vstack([along, together[None]])
     spread = np.vstack([spread, (second - first**2 / count)[None]])
     norm = np.sqrt(np.maximum(spread, 0.0) * energy)
     tells = keep & (norm > 1e-9) & (seen.sum(axis=0) >= _MIN_MODELS)

@@ -271,4 +271,4 @@ def test_models_without_any_result_can_be_listed_alone() -> None:
     evidence = zoo(np.where(np.arange(8)[:, None] < 4, NAN, plain_scores(0, 8, 6)))
     found = choose_lists(evidence, learn_posterior(evidence, 0.9), [2, 0, 3, 1], [2])[2]
     assert found.order.tolist() == [2, 0, 3, 1]
-    assert (found.policy, found.n_datasets) == ("expected", 0)
+    assert (found.policy, found.n_datasets) == ("history", 0)

@@ -44,6 +44,14 @@ def replay(history_first: int, expected_first: int) -> Replay:
     return Replay(bare(places == history_first, places == expected_first), SCORES)
 
 
+def believed(saved: list[float] | np.ndarray, usual: float) -> tuple[float, float]:
+    """The normal posterior of the share saved of the mean of both regrets, as a share of history's."""
+    known = len(saved) / (np.var(saved, ddof=1) + 0.3)
+    prior = 1 / 0.3**2
+    gain = (prior * usual / (1 - usual / 2) + known * np.mean(saved)) / (prior + known)
+    return gain / (1 + gain / 2), (prior + known) ** -0.5 / (1 + gain / 2) ** 2
+
+
 def test_regret_is_the_share_of_best_minus_median_that_is_missed() -> None:
     order = np.array([2, 1, 3, 0])
     assert [regret(order, SCORES, k) for k in (1, 2, 3, 4, 9)] == pytest.approx([4 / 3, 2 / 3, 2 / 3, 0, 0])
@@ -61,43 +69,43 @@ def test_there_is_no_regret_where_nothing_is_better_than_the_median(scores: list
 
 
 def test_the_gain_is_the_normal_posterior_about_what_is_usual() -> None:
-    # History misses by 4/3 and 2/3; what is expected by 0 and 2/3: it saves 4/3 and 0 of a mean of 1.
+    # History misses by 4/3 and 2/3, a mean of 1; what is expected by 0 and 2/3, a mean of 1/3: it saves 4/3 and 0.
     past = [replay(2, 0), replay(1, 1)]
     found = choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), past, [1])[1]
-    known, usual = 2 / ((4 / 3) ** 2 / 2 + 0.3), 1 / 0.3**2
+    gain, deviation = believed(np.array([4 / 3, 0]) / (2 / 3), 0.05)
     assert found.policy == "expected"
     assert found.order.tolist() == [3, 0, 1, 2]
-    assert found.gain == pytest.approx((usual * 0.05 + known * 2 / 3) / (usual + known))
-    assert found.deviation == pytest.approx((usual + known) ** -0.5)
+    assert (found.gain, found.deviation) == pytest.approx((gain, deviation))
     assert found.n_datasets == 2
 
 
 def test_for_more_than_one_pick_more_is_usual() -> None:
     found = choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), [], [1, 2])
-    assert (found[1].gain, found[2].gain) == (0.05, 0.08)
-    assert found[1].deviation == found[2].deviation == pytest.approx(0.3)
+    assert (found[1].gain, found[2].gain) == pytest.approx((0.05, 0.08))
 
 
 def test_one_past_dataset_is_too_few_to_move_the_belief() -> None:
     found = choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), [replay(0, 3)], [1])[1]
-    assert (found.policy, found.gain, found.n_datasets) == ("expected", 0.05, 1)
+    assert (found.policy, found.n_datasets) == ("expected", 1)
+    assert found.gain == pytest.approx(0.05)
 
 
 def test_a_way_that_lost_on_past_datasets_is_left_for_history() -> None:
     found = choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), [replay(0, 2)] * 3, [1, 2, 4])
     assert (found[1].policy, found[1].gain, found[1].deviation) == ("history", 0.0, 0.0)
     assert found[1].order.tolist() == [0, 3, 1, 2]
-    # With the best among the first two either way, or all four picked, nothing is lost by what is expected.
-    assert found[2].policy == found[4].policy == "expected"
+    # With the best among the first two either way, nothing is lost by what is expected.
+    assert found[2].policy == "expected"
+    assert (found[4].gain, found[4].n_datasets) != (found[2].gain, 3)
+    assert found[4].n_datasets == 0  # who picks all has nothing to choose
 
 
 def test_a_single_dataset_never_counts_more_than_twice_best_minus_median() -> None:
     worst = Replay(bare([1, 0, 0, 0, 0], [0, 0, 0, 0, 1]), np.array([1.1, 1.0, 1.0, 1.0, -50.0]))
     seen = [Replay(bare([0, 0, 1], [1, 0, 0]), np.array([1.0, 0.0, -1.0]))] * 6
     found = choose(bare([1, 0], [0, 1]), [worst, *seen], [1])[1]
-    saved = np.array([-2.0, *[2.0] * 6]) / (12 / 7)
-    known, usual = 7 / (saved.var(ddof=1) + 0.3), 1 / 0.3**2
-    assert found.gain == pytest.approx((usual * 0.05 + known * saved.mean()) / (usual + known))
+    gain, _ = believed(np.array([-2.0, *[2.0] * 6]) / 1.0, 0.05)  # means of 12 / 7 and 2 / 7
+    assert found.gain == pytest.approx(gain)
 
 
 def test_where_history_misses_nothing_losses_are_not_divided_by_nothing() -> None:
@@ -109,8 +117,13 @@ def test_where_history_misses_nothing_losses_are_not_divided_by_nothing() -> Non
 def test_a_regret_of_history_under_a_hundredth_is_as_good_as_one() -> None:
     nearly = Replay(bare([0, 1, 0, 0], [1, 0, 0, 0]), np.array([3.0, 2.997, 1.0, 0.0]))
     found = choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), [nearly] * 3, [1])[1]
-    known, usual = 3 / 0.3, 1 / 0.3**2
-    assert found.gain == pytest.approx((usual * 0.05 + known * 0.003 / 1.0015 / 0.01) / (usual + known))
+    gain, _ = believed([0.003 / 1.0015 / 0.01] * 3, 0.05)
+    assert found.gain == pytest.approx(gain)
+
+
+def test_large_and_rare_losses_count_where_history_never_misses() -> None:
+    lost = [replay(0, 1)] * 6 + [replay(0, 0)] * 14
+    assert choose(bare([1, 0, 0, 0], [0, 0, 0, 1]), lost, [1])[1].policy == "history"
 
 
 def test_datasets_that_tell_no_regret_are_not_counted() -> None:
@@ -122,12 +135,12 @@ def test_datasets_that_tell_no_regret_are_not_counted() -> None:
     assert (with_them.gain, with_them.n_datasets) == (without.gain, 2)
 
 
-def test_equal_lists_are_called_expected() -> None:
+def test_a_list_that_is_historys_own_is_called_history_and_promises_nothing() -> None:
     lost = Replay(bare(range(6), range(6)[::-1]), np.arange(6.0))
     found = choose(bare([3, 2, 1, 0], [3, 2, 0, 1]), [lost] * 3, [1, 2, 3])
-    # History did better at any number of picks, and differs from what is expected in the third only.
-    assert [found[k].policy for k in (1, 2, 3)] == ["expected", "expected", "history"]
-    assert found[1].order.tolist() == [0, 1, 3, 2]
+    assert [found[k].policy for k in (1, 2, 3)] == ["history"] * 3
+    assert [found[k].gain for k in (1, 2, 3)] == [0.0] * 3
+    assert found[1].order.tolist() == [0, 1, 2, 3]
 
 
 def specialists(seed: int) -> np.ndarray:
@@ -164,19 +177,19 @@ def test_where_winners_do_not_differ_in_kind_nothing_is_chosen_that_loses(seed: 
 def test_without_past_datasets_what_gains_elsewhere_is_taken() -> None:
     scores = specialists(0)
     found = choose(board(scores), [], [1, 3])
-    assert (found[3].policy, found[3].gain, found[3].n_datasets) == ("cover", 0.15, 0)
+    assert (found[3].policy, found[3].n_datasets) == ("cover", 0)
+    assert found[3].gain == pytest.approx(0.15)
     assert found[1].policy in ("upside", "expected")
-    assert found[3].deviation == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(("every", "policy", "gain"), [(2, "cover", 0.15 * 0.5**0.5), (4, "expected", 0.08)])
+@pytest.mark.parametrize(("every", "policy", "gain"), [(2, "cover", 0.15 * 0.5**0.5), (4, "history", 0.0)])
 def test_what_is_usual_counts_less_where_models_were_measured_on_few_datasets(
     every: int, policy: str, gain: float
 ) -> None:
     places = np.add.outer(np.arange(16), np.arange(16)) % every
     scores = np.where(places == 0, np.random.default_rng(0).normal(size=(16, 16)), NAN)
     never = np.full((5, 16), NAN)
-    # Models without any result are not held against it.
+    # Models without any result are not held against it. What is expected is history's own list here.
     found = choose(board(np.vstack([scores, never])), [], [3])[3]
     assert (found.policy, found.gain) == (policy, pytest.approx(gain))
 

@@ -31,7 +31,7 @@ def similarities(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
         "n_classes": _near([one.n_classes for one in datasets]),
         "n_samples": _near([one.n_samples for one in datasets]),
         **_tags(datasets),
-        **{f"embedding {by}": _alike(vectors) for by, vectors in embeddings(datasets).items()},
+        **{f"embedding {by}": alike for by, alike in embedding_similarities(datasets).items()},
     }
     return {basis: values for basis, values in found.items() if _tells(values)}
 
@@ -65,8 +65,12 @@ def _tags(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
     return {kind: label_similarity(labels) for kind, labels in sorted(kinds.items())}
 
 
-def _alike(vectors: FloatArray) -> FloatArray:
-    return vector_similarity([None if np.isnan(vector).any() else vector.tolist() for vector in vectors])
+def embedding_similarities(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
+    """How alike the embeddings of N datasets are: encoder -> (N, N), the cosine about their mean, nan elsewhere."""
+    return {
+        by: vector_similarity([None if np.isnan(vector).any() else vector.tolist() for vector in vectors])
+        for by, vectors in embeddings(datasets).items()
+    }
 
 
 def _near(counts: Sequence[int | None]) -> FloatArray:

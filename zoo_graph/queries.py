@@ -135,7 +135,7 @@ DERIVED_LIKE_CHANGE = (
     "UNWIND $rows AS row MATCH (:Model {id: row.source})-[r:PERFORMS_LIKE]->(b:Model) WHERE b.id IN row.targets "
     "WITH r, row.values[b.id] AS v SET r.score = v[0], r.overlap = v[1], r.run = $run"
 )
-# SIMILAR_TO also comes from probe embeddings (another basis): only performance profiles are read and deleted here.
+# SIMILAR_TO of one basis: the edges of another are neither read nor deleted.
 DERIVED_PROFILE_COUNTS = (
     "MATCH (a:Dataset)-[r:SIMILAR_TO {basis: 'performance profile'}]->(:Dataset) WITH a.id AS id, count(r) AS n "
     "RETURN collect(id) AS ids, collect(n) AS n"
@@ -155,6 +155,26 @@ DERIVED_PROFILE_CREATE = (
 DERIVED_PROFILE_CHANGE = (
     "UNWIND $rows AS row MATCH (:Dataset {id: row.source})-[r:SIMILAR_TO {basis: 'performance profile'}]->(b:Dataset) "
     "WHERE b.id IN row.targets WITH r, row.values[b.id] AS v SET r.score = v[0], r.overlap = v[1], r.run = $run"
+)
+DERIVED_EMBEDDED_COUNTS = (
+    "MATCH (a:Dataset)-[r:SIMILAR_TO {basis: 'probe embedding'}]->(:Dataset) WITH a.id AS id, count(r) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
+)
+DERIVED_EMBEDDED_READ = (
+    "UNWIND $sources AS id MATCH (:Dataset {id: id})-[r:SIMILAR_TO {basis: 'probe embedding'}]->(b:Dataset) "
+    "RETURN id AS source, collect(b.id) AS targets, collect([r.score, r.by]) AS rows"
+)
+DERIVED_EMBEDDED_DELETE = (
+    "UNWIND $rows AS row MATCH (:Dataset {id: row.source})-[r:SIMILAR_TO {basis: 'probe embedding'}]->(b:Dataset) "
+    "WHERE b.id IN row.targets DELETE r"
+)
+DERIVED_EMBEDDED_CREATE = (
+    "UNWIND $rows AS row MATCH (a:Dataset {id: row[0]}) MATCH (b:Dataset {id: row[1]}) "
+    "CREATE (a)-[:SIMILAR_TO {score: row[2], by: row[3], basis: 'probe embedding', run: $run}]->(b)"
+)
+DERIVED_EMBEDDED_CHANGE = (
+    "UNWIND $rows AS row MATCH (:Dataset {id: row.source})-[r:SIMILAR_TO {basis: 'probe embedding'}]->(b:Dataset) "
+    "WHERE b.id IN row.targets WITH r, row.values[b.id] AS v SET r.score = v[0], r.by = v[1], r.run = $run"
 )
 DERIVED_IN_COUNTS = (
     "MATCH (a:Model)-[r:IN]->(:Community) WITH a.id AS id, count(r) AS n RETURN collect(id) AS ids, collect(n) AS n"

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,16 @@ import numpy as np
 from zoo_graph import derived, queries
 from zoo_graph.communities import Partition, describe, partition
 from zoo_graph.derived import Changes, EdgeKind, Value, Wanted
+from zoo_graph.descriptions import embedding_similarities
 from zoo_graph.errors import InputError, ZooError
+from zoo_graph.evidence import described
 from zoo_graph.ingest.session import code_version
 from zoo_graph.lease import Lease
 from zoo_graph.link_evidence import FOLDER, graph_digest, link_graph
 from zoo_graph.link_prediction.graph import ZooGraph
+from zoo_graph.records import Dataset
 from zoo_graph.scores import ScoreMatrix, score_matrix
-from zoo_graph.similarity import Edges, dataset_edges, model_edges, similarity
+from zoo_graph.similarity import Edges, dataset_edges, likeness_edges, model_edges, similarity
 from zoo_graph.snapshot import Floats, Snapshot, store_folder, take
 from zoo_graph.store.connection import Connection, Transaction
 
@@ -229,6 +232,11 @@ class _Inputs:
         return partition(self.matrix, self.edges, seed=self.seed)
 
     @cached_property
+    def described(self) -> tuple[Dataset, ...]:
+        """The datasets with all that is known of them beside results, without those held out."""
+        return tuple(one for name, one in described(self.snapshot).items() if name not in self.excluded)
+
+    @cached_property
     def graph(self) -> ZooGraph:
         return link_graph(self.snapshot, self.excluded)
 
@@ -251,6 +259,8 @@ class _Inputs:
             parts.append(self.matrix.metrics)
         if job == "communities":
             parts.append(self.families)
+        if job == "dataset similarity":
+            parts.append([(one.id, one.embedding_by, one.embedding) for one in self.described if one.embedding])
         if job == "link prediction":
             return hashlib.blake2b(
                 f"{json.dumps(parts)}{graph_digest(self.graph)}".encode(), digest_size=16
@@ -290,7 +300,19 @@ def _scores(lease: Lease, inputs: _Inputs, run: str) -> Done:
 def _dataset_similarity(lease: Lease, inputs: _Inputs, run: str) -> Done:
     edges = dataset_edges(inputs.matrix)
     wanted = _wanted(inputs.matrix.datasets, edges, 1 - edges.distance)
-    return derived.update_edges(lease, derived.SIMILAR_TO, wanted, run), ()
+    changes = derived.update_edges(lease, derived.SIMILAR_BY_PROFILE, wanted, run)
+    embedded = _alike_by_embedding(inputs.described)
+    return changes + derived.update_edges(lease, derived.SIMILAR_BY_EMBEDDING, embedded, run), ()
+
+
+def _alike_by_embedding(datasets: Sequence[Dataset]) -> Wanted:
+    """Each dataset's nearest among those embedded by the same encoder, whether they have results or not."""
+    wanted: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for by, alike in embedding_similarities(datasets).items():
+        edges = likeness_edges(alike)
+        for a, b, score in zip(edges.a.tolist(), edges.b.tolist(), _rounded(1 - edges.distance), strict=True):
+            wanted.setdefault(datasets[a].id, {})[datasets[b].id] = (score, by)
+    return wanted
 
 
 def _similarity(lease: Lease, inputs: _Inputs, run: str) -> Done:
@@ -370,7 +392,7 @@ _WORK: dict[Job, Callable[[Lease, _Inputs, str], Done]] = {
 }
 _EDGES: dict[Job, tuple[EdgeKind, ...]] = {
     "scores": (derived.SCORED,),
-    "dataset similarity": (derived.SIMILAR_TO,),
+    "dataset similarity": (derived.SIMILAR_BY_PROFILE, derived.SIMILAR_BY_EMBEDDING),
     "similarity": (derived.PERFORMS_LIKE,),
     "communities": (derived.IN, derived.REPRESENTED_BY),
     "link prediction": (derived.PREDICTED,),

@@ -109,6 +109,21 @@ def dataset_edges(matrix: ScoreMatrix, *, min_overlap: int = 5, shrinkage: float
     return _nearest(_profile_blocks(values, min_overlap, shrinkage), wanted)
 
 
+def likeness_edges(alike: Floats, *, neighbours: int = 5) -> Edges:
+    """Returns each dataset's nearest datasets by a given similarity (D, D), nan where not known.
+
+    `distance` is 1 - similarity, `overlap` 0. Pairs that are not positively alike are left out.
+    """
+    wanted = min(neighbours, len(alike) - 1)
+    if wanted < 1:
+        return _no_edges()
+    away = np.where(np.nan_to_num(alike) > 0, 1 - alike, np.inf)
+    np.fill_diagonal(away, np.inf)
+    everyone = np.arange(len(alike))
+    columns = np.broadcast_to(everyone, away.shape)
+    return _nearest(iter([_Block(everyone, columns, away, np.zeros(away.shape, dtype=np.int64))]), wanted)
+
+
 def similarity(distance: Floats, basis: Basis = "standardised") -> Floats:
     """Returns an edge's score for people, 1 for equals: 1 - distance (raw, as 2PS) or exp(-distance)."""
     return 1 - distance if basis == "raw" else np.exp(-distance)

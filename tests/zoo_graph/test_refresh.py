@@ -11,7 +11,9 @@ import pytest
 
 from zoo_graph import refresh as refresh_module
 from zoo_graph.errors import InputError, RefreshBusyError, UnknownNameError
+from zoo_graph.ingest import forget, ingest
 from zoo_graph.lease import Lease
+from zoo_graph.records import Dataset, Run
 from zoo_graph.refresh import JOBS, RefreshReport, refresh
 from zoo_graph.store import Connection
 
@@ -122,6 +124,41 @@ def test_a_held_out_dataset_leaves_no_trace(fresh_zoo, fill, two_families) -> No
     refresh(with_target, exclude_datasets=["d7"])
     refresh(without)
     assert derived(with_target) == derived(without)
+
+
+def test_embedded_datasets_are_joined_to_their_nearest_beside_performance_profiles(
+    store: Connection, fill, two_families, tmp_path: Path
+) -> None:
+    fill(store, two_families)
+    before = refresh(store, tmp_path)
+    profiles = derived(store)[2]
+    told = [("d0", (1, 0), "e"), ("d1", (0, 1), "e"), ("new", (1, 0.1), "e"), ("d2", (0, 1), "f"), ("d3", (1, 1), "f")]
+    records = [Dataset(name, embedding=tuple(map(float, numbers)), embedding_by=by) for name, numbers, by in told]
+    ingest(store, records, Run.begun("import", "0", {}))
+    report = refresh(store, tmp_path)
+    assert [job for job, n in written(report).items() if n is not None] == ["dataset similarity"]
+    found = derived(store)[2]
+    assert [row for row in found if row[3] == "performance profile"] == profiles
+    (edge,) = [row for row in found if row[3] == "probe embedding"]
+    assert (edge[:2], edge[2] > 0.9) == (["d0", "new"], True)  # those of f are opposite about their mean
+    by = store.read("MATCH ()-[r:SIMILAR_TO {basis: 'probe embedding'}]->() RETURN r.by AS by, r.run AS run")
+    assert by == [{"by": "e", "run": report.jobs[1].run}]
+    assert report.jobs[1].run != before.jobs[1].run
+    forget(store, "import-0")
+    refresh(store, tmp_path)
+    assert derived(store)[2] == profiles
+
+
+def test_a_held_out_dataset_is_in_no_similarity_of_embeddings(store: Connection, fill, tmp_path: Path) -> None:
+    fill(store, {f"m{n}": {"d0": n / 10, "d1": n / 20, "d2": n / 30} for n in range(4)})
+    records = [Dataset(f"d{n}", embedding=(1.0, n / 10), embedding_by="e") for n in range(3)]
+    ingest(store, [*records, Dataset("far", embedding=(-9.0, 0.0), embedding_by="e")], Run.begun("import", "0", {}))
+    refresh(store, tmp_path)
+    assert len(derived(store)[2]) == 3
+    refresh(store, tmp_path, exclude_datasets=["d2"])
+    assert [row[:2] for row in derived(store)[2]] == [["d0", "d1"]]
+    refresh(store, tmp_path)
+    assert len(derived(store)[2]) == 3
 
 
 def test_a_held_out_dataset_comes_back(store: Connection, fill, two_families, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from zoo_graph import similarity
 from zoo_graph.scores import ScoreMatrix
-from zoo_graph.similarity import Edges, comparable, dataset_edges, model_edges, pair_distances
+from zoo_graph.similarity import Edges, comparable, dataset_edges, likeness_edges, model_edges, pair_distances
 
 NAN = math.nan
 
@@ -160,3 +160,10 @@ def test_datasets_that_share_too_few_models_are_not_compared(matrix_of) -> None:
 @pytest.mark.parametrize(("basis", "shown"), [("raw", [1.0, 0.75]), ("standardised", [1.0, math.exp(-0.25)])])
 def test_equals_are_alike_by_one(basis: similarity.Basis, shown: list[float]) -> None:
     assert similarity.similarity(np.array([0.0, 0.25]), basis) == pytest.approx(shown)
+
+
+def test_given_similarities_join_the_nearest_that_are_alike_at_all() -> None:
+    alike = np.array([[1, 0.9, 0.4, NAN], [0.9, 1, 0.5, -0.2], [0.4, 0.5, 1, 0], [NAN, -0.2, 0, 1]])
+    assert distances(likeness_edges(alike)) == pytest.approx({(0, 1): 0.1, (0, 2): 0.6, (1, 2): 0.5})
+    assert set(distances(likeness_edges(alike, neighbours=1))) == {(0, 1), (1, 2)}
+    assert len(likeness_edges(np.ones((1, 1)))) == len(likeness_edges(np.ones((0, 0)))) == 0

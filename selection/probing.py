@@ -67,8 +67,8 @@ def probe(
     `max_bytes` bounds each download. Candidates without a source are failures with that reason. `order` says who is
     next (default: as given), each time anew from what the probes so far took. With `budget_seconds` a probe is only
     begun where its expected seconds fit, and is cut off before a batch of rows that does not: nothing of it is cached
-    then. What cannot be interrupted is fetching and opening one checkpoint, one batch,
-    and the proxies of one model.
+    then. What cannot be interrupted is fetching and opening one checkpoint, one batch, or
+    one proxy.
 
     Raises:
         InputError: a budget that is not positive.
@@ -137,8 +137,7 @@ class _Session:
         begun = self.clock()
         try:
             found, size, embedding = self._features(candidate, work)
-            self._check_time(self.pace.score_seconds(), "its features are cached")
-            self.scores[candidate.model] = _scored(found, self.labels, self.names)
+            self.scores[candidate.model] = self._scores(found)
         except _CutOffError as error:
             self.cut_off.append(Failure(candidate.model, self.dataset.name, 0, str(error)))
             return
@@ -178,6 +177,24 @@ class _Session:
         if folder is not None:
             self.cache.remember(checkpoint_signature(folder, self.max_length), backbone.digest)
         return found, backbone.n_parameters, embedding
+
+    def _scores(self, found: Features) -> tuple[ProxyScore, ...]:
+        from selection.proxies import score_all
+
+        return score_all(
+            found.features,
+            self.labels,
+            names=self.names,
+            source_logits=found.logits,
+            sample_digest=found.sample_digest,
+            track=self._scores_in_time,
+        )
+
+    def _scores_in_time(self, names: Sequence[str]) -> Iterator[str]:
+        for done, name in enumerate(names):
+            told = f"its features are cached, {done} of {len(names)} proxies were computed"
+            self._check_time(self.pace.score_seconds() / len(names), told)
+            yield name
 
     def _in_time(self, batches: Iterable[Any], work: Work) -> Iterator[Any]:
         """The batches while there is time; each is expected to take as long a row as those before it.
@@ -224,18 +241,6 @@ def _local_folder(source: str | None) -> Path | None:
     if path.is_dir():
         return path
     return hub.cached_folder(source) if not path.exists() and hub.is_hub_id(source) else None
-
-
-def _scored(found: Features, labels: object, names: list[str] | None) -> tuple[ProxyScore, ...]:
-    from selection.proxies import score_all
-
-    return score_all(
-        found.features,
-        labels,  # type: ignore[arg-type]
-        names=names,
-        source_logits=found.logits,
-        sample_digest=found.sample_digest,
-    )
 
 
 def local_candidates(sources: Iterable[str | Path]) -> tuple[list[Candidate], list[Failure]]:

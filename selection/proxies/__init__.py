@@ -32,6 +32,8 @@ __all__ = ["PROXIES", "Moments", "score_all", "score_moments"]
 
 logger = logging.getLogger(__name__)
 
+Track = Callable[[tuple[str, ...]], Iterable[str]]
+
 PROXIES: dict[str, Callable[[Moments], float]] = {
     "leep": leep,
     "nleep": nleep,
@@ -59,6 +61,7 @@ def score_all(
     reduce_to: int | None = None,
     seed: int = 0,
     sample_digest: str = "",
+    track: Track | None = None,
 ) -> tuple[ProxyScore, ...]:
     """Proxy scores of one model on one dataset, in the order of `names` (default: all of `PROXIES`).
 
@@ -67,6 +70,7 @@ def score_all(
     `reduce_to` scores the first principal components, standardised, instead of the features (PARC always does its own).
     A score that is undefined here, or whose computation fails, is nan with its reason; the others are computed.
     `seconds` includes the shared statistics that a score was the first to need. Same input and seed, same scores.
+    `track` is given the names and yields them; it may end the scoring by raising.
 
     Raises:
         InputError: a name that is no score; features, labels or logits that no score could use.
@@ -77,18 +81,23 @@ def score_all(
     if source_logits is not None:
         probabilities = softmax(checked_source(source_logits, len(rows), "source_logits"))
     moments = Moments(rows, labels, task=task, source_probabilities=probabilities, reduce_to=reduce_to, seed=seed)
-    return score_moments(moments, names=wanted, sample_digest=sample_digest)
+    return score_moments(moments, names=wanted, sample_digest=sample_digest, track=track)
 
 
 def score_moments(
-    moments: Moments, *, names: Iterable[str] | None = None, sample_digest: str = ""
+    moments: Moments,
+    *,
+    names: Iterable[str] | None = None,
+    sample_digest: str = "",
+    track: Track | None = None,
 ) -> tuple[ProxyScore, ...]:
     """As `score_all`, on statistics that are already there, as of `accumulator.Accumulator`.
 
     Raises:
         InputError: a name that is no score.
     """
-    return tuple(_scored(name, moments, sample_digest) for name in _checked_names(names))
+    wanted = _checked_names(names)
+    return tuple(_scored(name, moments, sample_digest) for name in (track(wanted) if track else wanted))
 
 
 def _checked_names(names: Iterable[str] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from selection import backbones
+from selection import backbones, proxies
 from selection.backbones import Embedded
 from selection.datasets import Dataset
 from selection.errors import CheckpointError, InputError
@@ -131,6 +131,25 @@ def test_a_probe_that_runs_out_of_time_is_named_and_leaves_the_cache_as_it_was(
     assert not list((tmp_path / "cache").glob("*.part"))
     again = probed_in(world, many_texts, folders[:2], tmp_path / "cache", budget_seconds=60.0)
     assert set(again.scores) == {"a", "b"}
+
+
+def test_proxies_are_cut_off_too_and_the_features_stay(
+    tmp_path: Path, many_texts: Dataset, folders: list[Candidate], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.row_seconds = {"a": 0.0, "b": 0.0}
+
+    def slow(moments: proxies.Moments) -> float:
+        world.now += 5.0
+        return 1.0
+
+    monkeypatch.setitem(proxies.PROXIES, "logme", slow)
+    cache, names = FeatureCache(tmp_path / "cache"), ["logme", "nearest_centroid"]
+    probed = probe(many_texts, folders[:2], cache, names=names, clock=world.clock, budget_seconds=4.0)
+    assert probed.scores == {}
+    (cut,) = probed.cut_off
+    assert cut.reason == "out of the proxies' time: its features are cached, 1 of 2 proxies were computed"
+    assert probed.not_begun == ("b",)
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 1
 
 
 def test_without_a_budget_all_are_probed_as_given(

@@ -61,6 +61,9 @@ def test_the_verdict_says_where_history_is_beaten_and_where_not() -> None:
     same = [replace(one, metrics={"regret1": 0.5}) for one in records]
     assert list(verdict(same, GROUPS[0])) == ["cold, ours against history: no difference to tell at k=1"]
     assert list(verdict(records[12:], GROUPS[0])) == []
+    few = [one for one in records if one.target in ("t0", "t1", "t2")]
+    (told_of_few,) = verdict(few, GROUPS[0])
+    assert "less regret, perhaps by chance, at k=1" in told_of_few  # three differences prove nothing
 
 
 def test_rows_carry_each_figure_with_its_difference() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from selection.datasets import Dataset, open_dataset
+from selection.embedding import embed
 from selection.features import FeatureCache
 from selection.finetune import default_precision
 from selection.measure import JOURNAL, measure, measurement_from
@@ -30,6 +31,7 @@ from zoo_graph.demo.demonstration import local_candidates
 from zoo_graph.demo.seed import seed_folder
 from zoo_graph.demo.tasks import tasks
 from zoo_graph.ingest import ingest, record_measurements
+from zoo_graph.records import Dataset as Record
 from zoo_graph.records import Run
 from zoo_graph.zoo import Zoo
 
@@ -47,7 +49,7 @@ def main() -> None:
     found = [round_off(one) for one in read_journal(options.journal) if one.dataset in data]
     complete = whole_tasks(found, len(protocol.CANDIDATES))
     found = [one for one in found if one.dataset in complete]
-    write_seed(ready, [made[name].dataset for name in names if name in complete], found)
+    write_seed(ready, [embedded(made[name].dataset, data[name]) for name in names if name in complete], found)
     print(*summary(found), sep="\n")
 
 
@@ -120,6 +122,11 @@ def round_off(one: Measurement) -> Measurement:
         for p in one.proxies
     )
     return replace(one, progress=progress, test_score=float(f"{one.test_score:.5g}"), proxies=proxies)
+
+
+def embedded(record: Record, dataset: Dataset) -> Record:
+    found = embed(dataset)
+    return replace(record, embedding=found.vector, embedding_by=found.by)
 
 
 def write_seed(ready, datasets, found: list[Measurement]) -> None:

@@ -76,7 +76,10 @@ def _texts(rows: Sequence[Any]) -> FloatArray:
 
 
 def _ngrams(text: str) -> FloatArray:
-    """(256,): each n-gram of 1 to 4 characters, in lower case and with single spaces, counts +1 or -1 in one place."""
+    """(256,): each n-gram of 1 to 4 characters, in lower case and with single spaces, counts +1 or -1 in one place.
+
+    A space alone is none: it would be a third of the vector.
+    """
     plain = f" {' '.join(text.lower().split())} "
     codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
     counts = np.zeros(_TEXT_WIDTH)
@@ -85,7 +88,7 @@ def _ngrams(text: str) -> FloatArray:
         grams = grams[: len(codes) - n] * _STEP + codes[n:] + np.uint64(1)
         mixed = (grams ^ (grams >> np.uint64(31))) * _MIX
         places = (mixed >> np.uint64(32)) % np.uint64(_TEXT_WIDTH)
-        signs = np.where(mixed >> np.uint64(63), -1.0, 1.0)
+        signs = np.where(mixed >> np.uint64(63), -1.0, 1.0) * ((codes != ord(" ")) if n == 0 else 1.0)
         counts += np.bincount(places.astype(np.int64), signs, minlength=_TEXT_WIDTH)
     return counts
 

@@ -182,7 +182,7 @@ def order_of(prospects: Prospects, policy: str, budget: float, lot: int) -> Orde
     if policy == "random":
         drawn = np.random.default_rng((lot, 1)).random(len(prospects.gains))
         lots = dict(zip(prospects.gains, drawn.tolist(), strict=True))
-        return lambda seconds, begun: min(seconds, key=lots.__getitem__)
+        return lambda seconds, begun, left: min(seconds, key=lots.__getitem__)
     if policy == "gain_no_spread":
         return order_by("gain", replace(prospects, communities={}), budget)
     return order_by("gain" if policy == "gain" else "representatives", prospects, budget)

@@ -3,6 +3,7 @@
 Does not know what a gain is made of (`selection.recall.worth`), how seconds are expected (`pace`) or what a probe does.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,9 +11,9 @@ from typing import Literal
 from selection.records import Candidate
 
 ProxyPolicy = Literal["gain", "representatives", "all"]
-# Expected seconds of those waiting that still fit (one at least), and those begun in turn -> the next; None: no other
-# is worth it.
-Order = Callable[[Mapping[str, float], Sequence[str]], str | None]
+# Expected seconds of those waiting that still fit (one at least), those begun in turn, and the seconds left (None:
+# without end) -> the next; None: no other is worth it.
+Order = Callable[[Mapping[str, float], Sequence[str], float | None], str | None]
 
 # A gain that no one would notice, in standard deviations of results: under a hundredth of what repeats differ by.
 LEAST_GAIN = 1e-4
@@ -46,30 +47,27 @@ def order_by(policy: ProxyPolicy, prospects: Prospects, budget_seconds: float | 
     first (2PS's rule). "all": all of them.
     """
     if policy == "gain":
-        spread = 0.0 if budget_seconds is None or not prospects.communities else SPREAD_SHARE * budget_seconds
-        return _ByGain(prospects, spread)
+        return _ByGain(prospects, math.inf if budget_seconds is None else (1 - SPREAD_SHARE) * budget_seconds)
     if policy == "representatives":
         best = representatives(prospects)
-        return lambda seconds, begun: next((model for model in best if model in seconds), None)
+        return lambda seconds, begun, left: next((model for model in best if model in seconds), None)
     return None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _ByGain:
     prospects: Prospects
-    spread_seconds: float  # left for the first spread
+    spread_until: float  # seconds left
 
-    def __call__(self, seconds: Mapping[str, float], begun: Sequence[str]) -> str | None:
+    def __call__(self, seconds: Mapping[str, float], begun: Sequence[str], left: float | None) -> str | None:
         gains, community = self.prospects.gains, self.prospects.community
         worth = {model: gains[model] for model in seconds if gains.get(model, 0.0) > LEAST_GAIN}
-        if self.spread_seconds > 0:
+        if left is not None and left > self.spread_until:
             seen = {community(model) for model in begun}
             worth = {model: gain for model, gain in worth.items() if community(model) not in seen} or worth
         if not worth:
             return None
-        chosen = min(worth, key=lambda model: (-worth[model] / max(seconds[model], 1e-9), model))
-        self.spread_seconds -= seconds[chosen]
-        return chosen
+        return min(worth, key=lambda model: (-worth[model] / max(seconds[model], 1e-9), model))
 
 
 def representatives(prospects: Prospects) -> list[str]:
@@ -127,7 +125,7 @@ class Turns:
             fitting = _within(seconds, GUESS_OFF * left)
         if not fitting:
             return None
-        return self._order(fitting, self.begun) if self._order else next(iter(fitting))
+        return self._order(fitting, self.begun, left) if self._order else next(iter(fitting))
 
 
 def _within(seconds: Mapping[str, float], left: float) -> dict[str, float]:

@@ -210,7 +210,7 @@ def test_a_real_checkpoint_is_known_again_without_reading_it(tmp_path: Path, tex
     probe(texts, one, cache, names=NAMES)
     seconds: list[float] = []
 
-    def only_looking(expected: Mapping[str, float], begun: Sequence[str]) -> None:
+    def only_looking(expected: Mapping[str, float], begun: Sequence[str], left: float | None) -> None:
         seconds.append(expected["bert"])
 
     probe(texts, one, cache, names=NAMES, order=only_looking)

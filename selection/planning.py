@@ -15,7 +15,7 @@ ProxyPolicy = Literal["gain", "representatives", "all"]
 # without end) -> the next; None: no other is worth it.
 Order = Callable[[Mapping[str, float], Sequence[str], float | None], str | None]
 
-# A gain that no one would notice, in standard deviations of results: under a hundredth of what repeats differ by.
+# A gain that no one would notice, in standard deviations of results: a thousandth of what repeats differ by.
 LEAST_GAIN = 1e-4
 # Gains that are expected say little until some of each kind were looked at: as much of the time goes there first.
 SPREAD_SHARE = 0.25

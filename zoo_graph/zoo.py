@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selection.datasets import Dataset
     from selection.planning import ProxyPolicy
     from selection.recall import Constraints
+    from selection.recall.front import Cost
     from zoo_graph.backtest.backtest import Backtest
     from zoo_graph.ingest import Counts, ImportReport
     from zoo_graph.refresh import RefreshReport
@@ -156,6 +157,7 @@ class Zoo:
         max_length: int = 128,
         max_download: int | None = None,
         seed: int = 0,
+        along: "Cost | None" = None,
         say: Callable[[str], None] | None = None,
         track: Any = None,
     ) -> Recall:
@@ -163,9 +165,10 @@ class Zoo:
 
         A `Dataset` (see `selection.datasets.open_dataset`) is probed with every candidate whose weights are known,
         unless `proxies` is False; the id of a dataset in the graph is answered from what the graph holds.
-        With `proxy_seconds` the proxies take no more than that (but for the one that is under way): on the models where
-        they are expected to change the picks most (`proxy_policy` "gain"), on one of each community
+        With `proxy_seconds` the proxies take no more than that (but for the batch that is under way): on the models
+        where they are expected to change the picks most (`proxy_policy` "gain"), on one of each community
         ("representatives"), or as they come ("all"); the notes say on whom.
+        `along` "n_parameters" or "seconds" the picks are the Pareto front of expected score against that cost.
         `hold_out` names datasets whose results must not count; results on the dataset itself do. Models that cannot be
         opened here are left out, or come last where they have results; those of `models` are `Recall.failures`.
 
@@ -191,6 +194,7 @@ class Zoo:
             max_length=max_length,
             max_download=max_download,
             seed=seed,
+            along=along,
             checkpoints=self.checkpoints,
             say=say,
             track=track,

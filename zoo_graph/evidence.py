@@ -77,7 +77,10 @@ def evidence(
         measured=measured if measured is not None and np.isfinite(measured).any() else None,
         metric=metric,
         target=target,
-        similarity=similarities(_described(snapshot, datasets, target, about)),
+        similarity=similarities(
+            _described(snapshot, datasets, target, about), given_distances(snapshot, (*datasets, target))
+        ),
+        seconds=_seconds(snapshot, models),
         seen=seen_by(
             snapshot, target, overlapping=hold_out, labels_digest=None if about is None else about.labels_digest
         ),
@@ -90,6 +93,23 @@ def described(snapshot: Snapshot) -> dict[str, Dataset]:
     rows = snapshot.datasets.select(columns).to_pylist()
     lists = ("tags", "embedding")
     return {row["id"]: Dataset(**row | {name: tuple(row[name] or ()) for name in lists}) for row in rows}
+
+
+def given_distances(snapshot: Snapshot, datasets: Sequence[str]) -> FloatArray:
+    """The distances (N, N) between datasets that the user gave: the mean where several are, nan where none is.
+
+    One that is given in one direction only holds for both.
+    """
+    total = np.zeros((len(datasets), len(datasets)))
+    count = np.zeros_like(total)
+    place = _positions(snapshot.dataset_ids, datasets)
+    row, column = place[snapshot.distances["dataset"].to_numpy()], place[snapshot.distances["other"].to_numpy()]
+    wanted = (row >= 0) & (column >= 0)
+    np.add.at(total, (row[wanted], column[wanted]), snapshot.distances["distance"].to_numpy()[wanted])
+    np.add.at(count, (row[wanted], column[wanted]), 1)
+    found = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    np.fill_diagonal(found, 0.0)
+    return np.where(np.isnan(found), found.T, found)
 
 
 def _described(snapshot: Snapshot, datasets: Sequence[str], target: str, about: Dataset | None) -> list[Dataset]:
@@ -115,6 +135,32 @@ def models_with_results(snapshot: Snapshot, hold_out: Collection[str] = ()) -> f
     counted = pc.invert(pc.is_in(snapshot.results["dataset"], value_set=pa.array(held, type=pa.int32())))
     ids = snapshot.model_ids
     return frozenset(ids[row] for row in pc.unique(snapshot.results["model"].filter(counted)).to_pylist())
+
+
+def _seconds(snapshot: Snapshot, models: Sequence[str]) -> FloatArray | None:
+    """Seconds (M,) that training took on a usual dataset: each model's median over the datasets it was trained on, each
+    dataset's in terms of its own median. None where no result tells them."""
+    seconds = snapshot.results["seconds"].to_numpy(zero_copy_only=False).astype(np.float64)
+    known = np.isfinite(seconds) & (seconds > 0)
+    if not known.any():
+        return None
+    row = _positions(snapshot.model_ids, models)[snapshot.results["model"].to_numpy()]
+    of_dataset = _medians(seconds[known], snapshot.results["dataset"].to_numpy()[known], len(snapshot.dataset_ids))
+    share = seconds / of_dataset[snapshot.results["dataset"].to_numpy()]
+    counted = known & (row >= 0)
+    return _medians(share[counted], row[counted], len(models)) * float(np.nanmedian(of_dataset))
+
+
+def _medians(values: FloatArray, groups: Any, n_groups: int) -> FloatArray:
+    """Median of each group (n_groups,), nan where it is empty."""
+    order = np.lexsort((values, groups))
+    count = np.bincount(groups, minlength=n_groups)
+    start = np.cumsum(count) - count
+    found = np.full(n_groups, np.nan)
+    some = count > 0
+    low, high = start[some] + (count[some] - 1) // 2, start[some] + count[some] // 2
+    found[some] = (values[order][low] + values[order][high]) / 2
+    return found
 
 
 def _source(source: str | None, checkpoints: Path | None) -> str | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from selection.planning import Order, ProxyPolicy
     from selection.probing import Probed
     from selection.recall import Constraints, Evidence
+    from selection.recall.front import Cost
 
 Pool = Mapping[str, Candidate]
 
@@ -42,6 +43,7 @@ def recommend(
     max_length: int = 128,
     max_download: int | None = None,
     seed: int = 0,
+    along: "Cost | None" = None,
     checkpoints: Path | None = None,
     say: Callable[[str], None] | None = None,
     track: Any = None,
@@ -113,7 +115,7 @@ def recommend(
     if not look.pool:
         raise _nothing_to_rank(failures, len(pool))
     known = known_of(look.pool, look.scores or {})
-    found = recall(known, k, constraints=constraints, seed=seed, last=look.last)
+    found = recall(known, k, constraints=constraints, seed=seed, last=look.last, along=along)
     told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
     return replace(found, notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes), failures=tuple(failures))
 

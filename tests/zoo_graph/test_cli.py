@@ -175,6 +175,9 @@ def test_refresh_then_recommend_from_history(filled: Run) -> None:
     assert [pick["rank"] for pick in picks] == [1, 2]
     assert picks[0]["model"] == "acme/c"  # it was measured best on y
     assert picks[0]["low"] <= picks[0]["score"] <= picks[0]["high"]
+    code, _, err = filled("recommend", "y", "--pareto", "seconds")
+    assert code == 2
+    assert "got no seconds of any candidate" in err
 
 
 def test_the_whole_path_from_two_checkpoints_to_a_winner(zoo: Run, tmp_path: Path) -> None:

@@ -139,3 +139,15 @@ def test_the_graphs_word_on_the_target_stands_before_what_is_told_now(
     found = evidence(told, candidates_of(told), target="z", proxies={}, about=about).similarity
     assert found["n_classes"][2, 0] == 1 > found["n_classes"][2, 1]
     assert found["n_samples"][2, 1] == 1 > found["n_samples"][2, 0]
+
+
+def test_seconds_are_medians_in_terms_of_what_a_dataset_usually_takes(
+    embedded_store: Connection, tmp_path: Path
+) -> None:
+    rows = ["a,x,0.5,10", "b,x,0.6,20", "c,x,0.7,30", "a,y,0.5,100", "b,y,0.6,200", "c,y,0.7,", "d,z,0.1,"]
+    (tmp_path / "r.csv").write_text("model,dataset,accuracy,seconds\n" + "\n".join(rows) + "\n")
+    import_file(embedded_store, tmp_path / "r.csv", metric="accuracy", columns={"score": "accuracy"})
+    told = take(embedded_store, tmp_path)
+    found = evidence(told, candidates_of(told), target="new", proxies={})
+    # Of their datasets' medians of 20 and 150: a takes 1/2 and 2/3, b 1 and 4/3, c 3/2; a usual dataset takes 85.
+    np.testing.assert_allclose(found.seconds, [*(85 * np.array([7 / 12, 7 / 6, 3 / 2])), np.nan])

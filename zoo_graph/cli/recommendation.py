@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 ProxySecondsOption = Annotated[
     str | None, typer.Option("--proxy-seconds", help="Time the proxies may take, e.g. 60 or 5min (default: no end).")
 ]
+ParetoOption = Annotated[
+    Literal["n_parameters", "seconds"] | None,
+    typer.Option(help="Pick the Pareto front of expected score against parameters, or measured seconds."),
+]
 ProxyPolicyOption = Annotated[
     ProxyPolicy | None,
     typer.Option(
@@ -63,6 +67,7 @@ def recommend(
     no_proxies: Annotated[bool, typer.Option("--no-proxies", help="History and metadata only.")] = False,
     proxy_seconds: ProxySecondsOption = None,
     proxy_policy: ProxyPolicyOption = None,
+    pareto: ParetoOption = None,
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
@@ -91,6 +96,7 @@ def recommend(
             proxies=not no_proxies,
             proxy_seconds=seconds(proxy_seconds),
             proxy_policy=proxy_policy,
+            along=pareto,
             constraints=constraints,
             hold_out=listed(hold_out),
             max_length=max_length,

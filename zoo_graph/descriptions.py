@@ -15,12 +15,12 @@ from zoo_graph.records import Dataset
 _BARE = "tag"
 
 
-def similarities(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
+def similarities(datasets: Sequence[Dataset], distance: FloatArray | None = None) -> dict[str, FloatArray]:
     """Likeness of N datasets: basis -> (N, N), larger is more alike, nan where not known of one of the two.
 
     Bases are the words and the trigrams of the name, `task`, `modality`, `n_classes` and `n_samples` (in logarithms),
-    the tags of each kind (`language` for `language:fra`, `tag` where none is said), and the embeddings of each encoder.
-    What is known of fewer than two is left out.
+    the tags of each kind (`language` for `language:fra`, `tag` where none is said), the embeddings of each encoder, and
+    `distance` (N, N), given by the user. What is known of fewer than two is left out.
     """
     names = [f"{one.id.partition('@')[0]} {one.name or ''}" for one in datasets]
     found = {
@@ -33,6 +33,8 @@ def similarities(datasets: Sequence[Dataset]) -> dict[str, FloatArray]:
         **_tags(datasets),
         **{f"embedding {by}": alike for by, alike in embedding_similarities(datasets).items()},
     }
+    if distance is not None:
+        found["distance"] = distance_similarity(distance)
     return {basis: values for basis, values in found.items() if _tells(values)}
 
 

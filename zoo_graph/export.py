@@ -29,11 +29,12 @@ RESULT_COLUMNS = (
     "model", "dataset", "metric", "value", "unit", "direction", "split", "n_shot", "method", "seed", "source",
     "harness", "date", "config", "seconds", "curve", "curve_steps",
 )  # fmt: skip
+DISTANCE_COLUMNS = ("dataset", "other", "distance")
 PROXY_COLUMNS = ("model", "dataset", "proxy", "score", "seconds", "sample_digest", "n_samples")
 
 
 def export(connection: Connection, folder: str | Path) -> dict[str, int]:
-    """Writes models.csv, datasets.csv, results.csv and proxies.csv to a folder; returns the rows of each.
+    """Writes models, datasets, results, proxies and distances to a folder, a CSV each; returns the rows of each.
 
     Raises:
         InputError: the folder cannot be written.
@@ -41,11 +42,13 @@ def export(connection: Connection, folder: str | Path) -> dict[str, int]:
     """
     folder = Path(folder)
     models = [row[0] for row in _pages(connection, queries.EXPORT_MODELS)]
+    datasets = [row[0] for row in _pages(connection, queries.EXPORT_DATASETS)]
     tables: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
         "models": (MODEL_COLUMNS, _models(connection, models)),
         "datasets": (DATASET_COLUMNS, _datasets(connection)),
         "results": (RESULT_COLUMNS, _results(connection, models)),
         "proxies": (PROXY_COLUMNS, _edges(connection, models, "PROXY", queries.EXPORT_PROXIES)),
+        "distances": (DISTANCE_COLUMNS, _edges(connection, datasets, "SIMILAR_TO", queries.EXPORT_DISTANCES)),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +73,8 @@ def _models(connection: Connection, models: Sequence[str]) -> Iterator[list[Any]
     lineage: dict[str, list[Any]] = {}
     pretrained: dict[str, list[Any]] = {}
     for some in _pieces(models, NODES_AT_ONCE):
-        lineage |= _grouped(connection.read(queries.EXPORT_LINEAGE, models=some)[0]["rows"])
-        pretrained |= _grouped(connection.read(queries.EXPORT_PRETRAINED, models=some)[0]["rows"])
+        lineage |= _grouped(connection.read(queries.EXPORT_LINEAGE, sources=some)[0]["rows"])
+        pretrained |= _grouped(connection.read(queries.EXPORT_PRETRAINED, sources=some)[0]["rows"])
     for row in _pages(connection, queries.EXPORT_MODELS):
         links = [{"base": base, "kind": kind} for base, kind in sorted(lineage.get(row[0], []))]
         yield [*_named(row), links, sorted(pretrained.get(row[0], [])), sorted(aliases.get(row[0], []))]
@@ -96,12 +99,12 @@ def _direction(value: float, score: float) -> str:
     return "smaller" if value * score < 0 else "larger"
 
 
-def _edges(connection: Connection, models: Sequence[str], kind: str, statement: str) -> Iterator[list[Any]]:
-    """Yields the rows of a statement over all models, each message bounded by its number of relationships."""
-    for some in _pieces(models, NODES_AT_ONCE):
-        counts = connection.read(queries.EXPORT_COUNTS[kind], models=some)[0]["rows"]
+def _edges(connection: Connection, sources: Sequence[str], kind: str, statement: str) -> Iterator[list[Any]]:
+    """Yields the rows of a statement over all sources, each message bounded by its number of relationships."""
+    for some in _pieces(sources, NODES_AT_ONCE):
+        counts = connection.read(queries.EXPORT_COUNTS[kind], sources=some)[0]["rows"]
         for group in _groups(sorted(counts), EDGES_AT_ONCE):
-            rows = connection.read(statement, models=group)[0]["rows"]
+            rows = connection.read(statement, sources=group)[0]["rows"]
             yield from sorted(rows, key=lambda row: [_text(value) for value in row])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from selection.recall import Evidence, FloatArray
 from zoo_graph.descriptions import embeddings, similarities
-from zoo_graph.evidence import described
+from zoo_graph.evidence import described, given_distances
 from zoo_graph.link_prediction.graph import ZooGraph
 from zoo_graph.link_prediction.snapshot_graph import graph_of
 from zoo_graph.records import Dataset
@@ -28,7 +28,8 @@ def link_graph(snapshot: Snapshot, exclude_datasets: Collection[str] = (), new: 
     """The zoo as link prediction sees it, without results on the excluded; `new` is a dataset it does not hold yet."""
     known = described(snapshot)
     held = [known[name] for name in snapshot.dataset_ids]
-    alike = similarities([*held, *([new] if new else [])])
+    names = [*snapshot.dataset_ids, *([new.id] if new else [])]
+    alike = similarities([*held, *([new] if new else [])], given_distances(snapshot, names))
     excluded = [name for name in exclude_datasets if name in known]
     matrix = score_matrix(snapshot, exclude_datasets=excluded)
     size = len(snapshot.dataset_ids)

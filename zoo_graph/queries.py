@@ -27,7 +27,7 @@ SNAPSHOT_RESULT_COUNTS = (
 )
 # The conditions come as one text: most results share theirs, and the driver takes a microsecond for each value.
 SNAPSHOT_RESULTS = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[r:MEASURED]->(d:Dataset) "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[r:MEASURED]->(d:Dataset) "
     "RETURN id AS model, collect(d.id) AS dataset, collect([r.id, r.score, r.seconds, coalesce(r.metric, '') + $cut + "
     "coalesce(r.split, '') + $cut + coalesce(r.method, '') + $cut + coalesce(toString(r.n_shot), '') + $cut + "
     "coalesce(toString(r.seed), '') + $cut + coalesce(r.source, '') + $cut + coalesce(r.harness, '') + $cut + "
@@ -37,7 +37,7 @@ SNAPSHOT_PROXY_COUNTS = (
     "MATCH (m:Model)-[p:PROXY]->(:Dataset) WITH m.id AS id, count(p) AS n RETURN collect(id) AS ids, collect(n) AS n"
 )
 SNAPSHOT_PROXIES = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[p:PROXY]->(d:Dataset) RETURN id AS model, "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[p:PROXY]->(d:Dataset) RETURN id AS model, "
     "collect(d.id) AS dataset, collect([p.name, p.score, p.seconds, p.sample_digest, p.n_samples]) AS rows"
 )
 SNAPSHOT_LINEAGE_COUNTS = (
@@ -45,7 +45,7 @@ SNAPSHOT_LINEAGE_COUNTS = (
     "RETURN collect(id) AS ids, collect(n) AS n"
 )
 SNAPSHOT_LINEAGE = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[l:DERIVED_FROM]->(b:Model) "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[l:DERIVED_FROM]->(b:Model) "
     "RETURN id AS model, collect(b.id) AS base, collect([l.kind]) AS rows"
 )
 SNAPSHOT_PRETRAINED_COUNTS = (
@@ -53,8 +53,16 @@ SNAPSHOT_PRETRAINED_COUNTS = (
     "RETURN collect(id) AS ids, collect(n) AS n"
 )
 SNAPSHOT_PRETRAINED = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) "
     "RETURN id AS model, collect(d.id) AS dataset, collect([]) AS rows"
+)
+SNAPSHOT_DISTANCE_COUNTS = (
+    "MATCH (d:Dataset)-[r:SIMILAR_TO {basis: 'given'}]->(:Dataset) WITH d.id AS id, count(r) AS n "
+    "RETURN collect(id) AS ids, collect(n) AS n"
+)
+SNAPSHOT_DISTANCES = (
+    "UNWIND $sources AS id MATCH (:Dataset {id: id})-[r:SIMILAR_TO {basis: 'given'}]->(o:Dataset) "
+    "RETURN id AS dataset, collect(o.id) AS other, collect([r.distance]) AS rows"
 )
 
 # -- lease
@@ -276,19 +284,24 @@ INGEST_CREATE_ALIASES = {
     for label in ("Model", "Dataset")
 }
 INGEST_VOUCH_ALIASES = "UNWIND $ids AS id MATCH (a:Alias {id: id}) SET a.runs = coalesce(a.runs, []) + $run"
+# Only relationships that an import vouches for have an id and runs: derived ones of the same kind are passed over.
+_SOURCES = {
+    "MEASURED": "Model", "PROXY": "Model", "DERIVED_FROM": "Model", "PRETRAINED_ON": "Model", "SIMILAR_TO": "Dataset",
+}  # fmt: skip
 INGEST_EDGES = {
     kind: (
-        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() RETURN id AS model, collect(r.id) AS ids, "
+        f"UNWIND $sources AS id MATCH (:{label} {{id: id}})-[r:{kind}]->() RETURN id AS source, collect(r.id) AS ids, "
         "collect(CASE WHEN $run IN coalesce(r.runs, []) THEN null ELSE r.id END) AS others"
     )
-    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+    for kind, label in _SOURCES.items()
 }
 _INGEST_CREATE_EDGES = (
-    "UNWIND $groups AS group MATCH (m:Model {{id: group[0]}}) UNWIND group[1] AS row "
+    "UNWIND $groups AS group MATCH (m:{source} {{id: group[0]}}) UNWIND group[1] AS row "
     "MATCH (n:{label} {{id: row[0]}}) CREATE (m)-[:{kind} {{id: row[1], runs: $runs{properties}}}]->(n)"
 )
 INGEST_CREATE_EDGES = {
     "MEASURED": _INGEST_CREATE_EDGES.format(
+        source="Model",
         label="Dataset",
         kind="MEASURED",
         properties=", metric: row[2], value: row[3], score: row[4], unit: row[5], split: row[6], n_shot: row[7], "
@@ -296,19 +309,25 @@ INGEST_CREATE_EDGES = {
         "seconds: row[14], curve: row[15], curve_steps: row[16]",
     ),
     "PROXY": _INGEST_CREATE_EDGES.format(
+        source="Model",
         label="Dataset",
         kind="PROXY",
         properties=", name: row[2], score: row[3], seconds: row[4], sample_digest: row[5], n_samples: row[6]",
     ),
-    "DERIVED_FROM": _INGEST_CREATE_EDGES.format(label="Model", kind="DERIVED_FROM", properties=", kind: row[2]"),
-    "PRETRAINED_ON": _INGEST_CREATE_EDGES.format(label="Dataset", kind="PRETRAINED_ON", properties=""),
+    "DERIVED_FROM": _INGEST_CREATE_EDGES.format(
+        source="Model", label="Model", kind="DERIVED_FROM", properties=", kind: row[2]"
+    ),
+    "PRETRAINED_ON": _INGEST_CREATE_EDGES.format(source="Model", label="Dataset", kind="PRETRAINED_ON", properties=""),
+    "SIMILAR_TO": _INGEST_CREATE_EDGES.format(
+        source="Dataset", label="Dataset", kind="SIMILAR_TO", properties=", basis: 'given', distance: row[2]"
+    ),
 }
 INGEST_VOUCH_EDGES = {
     kind: (
-        f"UNWIND $groups AS group MATCH (:Model {{id: group[0]}})-[r:{kind}]->() "
+        f"UNWIND $groups AS group MATCH (:{label} {{id: group[0]}})-[r:{kind}]->() "
         "WHERE r.id IN group[1] SET r.runs = coalesce(r.runs, []) + $run"
     )
-    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+    for kind, label in _SOURCES.items()
 }
 FORGET_NODES = {
     label: f"MATCH (n:{label}) WHERE $run IN n.runs RETURN collect(n.id) AS ids"
@@ -316,17 +335,17 @@ FORGET_NODES = {
 }
 FORGET_EDGES = {
     kind: (
-        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() WHERE $run IN r.runs AND size(r.runs) = 1 "
+        f"UNWIND $sources AS id MATCH (:{label} {{id: id}})-[r:{kind}]->() WHERE $run IN r.runs AND size(r.runs) = 1 "
         "WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
     )
-    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+    for kind, label in _SOURCES.items()
 }
 FORGET_EDGE_RUNS = {
     kind: (
-        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() WHERE $run IN r.runs AND size(r.runs) > 1 "
+        f"UNWIND $sources AS id MATCH (:{label} {{id: id}})-[r:{kind}]->() WHERE $run IN r.runs AND size(r.runs) > 1 "
         "WITH r LIMIT $limit SET r.runs = [run IN r.runs WHERE run <> $run] RETURN count(*) AS n"
     )
-    for kind in ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+    for kind, label in _SOURCES.items()
 }
 FORGET_NODE_RUNS = {
     label: f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) SET n.runs = [run IN n.runs WHERE run <> $run]"
@@ -361,27 +380,31 @@ EXPORT_ALIASES = {
     for label in ("Model", "Dataset")
 }
 EXPORT_LINEAGE = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[r:DERIVED_FROM]->(b:Model) "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[r:DERIVED_FROM]->(b:Model) "
     "RETURN collect([id, b.id, r.kind]) AS rows"
 )
 EXPORT_PRETRAINED = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) RETURN collect([id, d.id]) AS rows"
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[:PRETRAINED_ON]->(d:Dataset) RETURN collect([id, d.id]) AS rows"
 )
 EXPORT_COUNTS = {
     kind: (
-        f"UNWIND $models AS id MATCH (:Model {{id: id}})-[r:{kind}]->() WITH id, count(r) AS n "
+        f"UNWIND $sources AS id MATCH (:{label} {{id: id}})-[r:{kind}]->() WITH id, count(r) AS n "
         "RETURN collect([id, n]) AS rows"
     )
-    for kind in ("MEASURED", "PROXY")
+    for kind, label in (("MEASURED", "Model"), ("PROXY", "Model"), ("SIMILAR_TO", "Dataset"))
 }
 EXPORT_RESULTS = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[r:MEASURED]->(d:Dataset) RETURN collect([id, d.id, r.metric, "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[r:MEASURED]->(d:Dataset) RETURN collect([id, d.id, r.metric, "
     "r.value, r.unit, r.score, r.split, r.n_shot, r.method, r.seed, r.source, r.harness, r.date, r.config, r.seconds, "
     "r.curve, r.curve_steps]) AS rows"
 )
 EXPORT_PROXIES = (
-    "UNWIND $models AS id MATCH (:Model {id: id})-[p:PROXY]->(d:Dataset) "
+    "UNWIND $sources AS id MATCH (:Model {id: id})-[p:PROXY]->(d:Dataset) "
     "RETURN collect([id, d.id, p.name, p.score, p.seconds, p.sample_digest, p.n_samples]) AS rows"
+)
+EXPORT_DISTANCES = (
+    "UNWIND $sources AS id MATCH (:Dataset {id: id})-[r:SIMILAR_TO {basis: 'given'}]->(o:Dataset) "
+    "RETURN collect([id, o.id, r.distance]) AS rows"
 )
 
 # -- prospects

@@ -123,6 +123,15 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Distance:
+    """How far a user says two datasets are apart: 0 or more, in any unit."""
+
+    dataset: str
+    other: str
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A row that was not imported: where it stands, what was got, and the rule it broke."""
 
@@ -132,7 +141,7 @@ class Rejected:
     rule: str
 
 
-Record = Model | Dataset | Result | Proxy
+Record = Model | Dataset | Result | Proxy | Distance
 
 
 def now() -> str:

@@ -32,7 +32,7 @@ Integers = npt.NDArray[np.int64]
 
 _LOG = logging.getLogger(__name__)
 
-_FORMAT = 5  # raised when the columns change, so that older files are not read
+_FORMAT = 6  # raised when the columns change, so that older files are not read
 _PAGE_ROWS = 20_000  # about 4 MB a message
 _PAGE_NODES = 4_000  # an embedding is 2 KB
 _ATTEMPTS = 6
@@ -64,19 +64,20 @@ _PROXIES = pa.schema({
     "n_samples": _WHOLE,
 })  # fmt: skip
 _LINEAGE = pa.schema([("model", _INDEX), ("base", _INDEX), ("kind", _TEXT)])
+_DISTANCES = pa.schema([("dataset", _INDEX), ("other", _INDEX), ("distance", _REAL)])
 _PRETRAINED = pa.schema([("model", _INDEX), ("dataset", _INDEX)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The zoo's columns at one evidence version. Arrow tables; `model`, `base` and `dataset` are row numbers.
+    """The zoo's columns at one evidence version. Arrow tables; `model`, `base`, `dataset` and `other` are row numbers.
 
     `models`: id, name, family, architecture, modality, tasks, n_parameters, license, source, created.
     `datasets`: id, name, task, modality, n_classes, n_samples, features_digest, labels_digest, tags, embedding,
     embedding_by.
     `results`: model, dataset, id, score, seconds, metric, split, method, n_shot, seed, source, harness, date,
     config (canonical JSON). `proxies`: model, dataset, name, score, seconds, sample_digest, n_samples.
-    `lineage`: model, base, kind. `pretrained_on`: model, dataset.
+    `lineage`: model, base, kind. `pretrained_on`: model, dataset. `distances`: dataset, other, distance, as given.
     Models and datasets are sorted by id, the rest by row numbers (and results by id): the same zoo gives the
     same columns on every store.
     """
@@ -88,6 +89,7 @@ class Snapshot:
     proxies: pa.Table
     lineage: pa.Table
     pretrained_on: pa.Table
+    distances: pa.Table
 
     @property
     def model_ids(self) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ class Snapshot:
         return tuple(self.datasets["id"].to_pylist())
 
 
-_TABLES = ("models", "datasets", "results", "proxies", "lineage", "pretrained_on")
+_TABLES = ("models", "datasets", "results", "proxies", "lineage", "pretrained_on", "distances")
 
 
 def evidence_version(connection: Connection) -> int:
@@ -238,7 +240,9 @@ def _export(connection: Connection) -> tuple[pa.Table, ...]:
         (queries.SNAPSHOT_PRETRAINED_COUNTS, queries.SNAPSHOT_PRETRAINED, _PRETRAINED, dataset_index),
     )
     measured, *others = (_relationships(connection, *source, model_index) for source in sources)
-    return models, datasets, _with_conditions(measured), *others
+    given = (queries.SNAPSHOT_DISTANCE_COUNTS, queries.SNAPSHOT_DISTANCES, _DISTANCES, dataset_index)
+    distances = _relationships(connection, *given, dataset_index)
+    return models, datasets, _with_conditions(measured), *others, distances
 
 
 def _with_conditions(measured: pa.Table) -> pa.Table:
@@ -270,12 +274,12 @@ def _index_of(table: pa.Table) -> dict[str, int]:
 def _relationships(
     connection: Connection, counts: str, query: str, schema: pa.Schema, ends: dict[str, int], starts: dict[str, int]
 ) -> pa.Table:
-    """Reads one kind of relationship, a few models a page. An end created since the nodes were read is skipped:
+    """Reads one kind of relationship, a few sources a page. An end created since the nodes were read is skipped:
     the version has moved then, and the export is done again."""
     rows: list[list[Any]] = []
-    for models in _pages(connection.read(counts)[0]):
-        for row in connection.read(query, models=models, cut=_CUT):
-            start, others = starts.get(row["model"]), row[schema.names[1]]
+    for sources in _pages(connection.read(counts)[0]):
+        for row in connection.read(query, sources=sources, cut=_CUT):
+            start, others = starts.get(row[schema.names[0]]), row[schema.names[1]]
             if start is not None:
                 pairs = zip(others, row["rows"], strict=True)
                 rows.extend([start, ends[end], *values] for end, values in pairs if end in ends)
@@ -284,7 +288,7 @@ def _relationships(
 
 
 def _pages(counts: dict[str, Any]) -> Iterator[list[str]]:
-    """Yields model ids in groups of at most `_PAGE_ROWS` relationships (one model may have more)."""
+    """Yields ids in groups of at most `_PAGE_ROWS` relationships (one node may have more)."""
     page: list[str] = []
     size = 0
     for model, n in sorted(zip(counts["ids"], counts["n"], strict=True)):

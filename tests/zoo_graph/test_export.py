@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from zoo_graph.errors import InputError
 from zoo_graph.export import export
 from zoo_graph.ingest import forget, import_folder, ingest
-from zoo_graph.records import Dataset, Lineage, Model, Proxy, Record, Result, Run
+from zoo_graph.records import Dataset, Distance, Lineage, Model, Proxy, Record, Result, Run
 from zoo_graph.store import Connection
 
 RUN = Run("import-1", "import", "2026-01-01T00:00:00+00:00")
@@ -44,6 +44,7 @@ EVERYTHING: list[Record] = [
     ),
     Result("x", "sst2", "accuracy", 1.0, 1.0, "fraction", seconds=1e-7, curve=(0.5, 1.0, 1 / 3), curve_steps=(1, 2, 3)),
     Proxy("x", "sst2", "logme", -1 / 3, 0.25, "d", 500),
+    Distance("sst2", "a;b", 1 / 3),
 ]
 
 
@@ -64,11 +65,11 @@ def test_what_is_exported_imports_as_the_same_graph(store: Connection, tmp_path:
     ingest(store, EVERYTHING, RUN)
     before = everything_in(store)
     counts = export(store, tmp_path / "out")
-    assert counts == {"models": 3, "datasets": 3, "results": 4, "proxies": 1}
+    assert counts == {"models": 3, "datasets": 3, "results": 4, "proxies": 1, "distances": 1}
     forget(store, RUN.id)
     assert everything_in(store) == []
     reports = import_folder(store, tmp_path / "out")
-    assert [report.n_rejected for report in reports] == [0, 0, 0, 0]
+    assert [report.n_rejected for report in reports] == [0, 0, 0, 0, 0]
     assert everything_in(store) == before
 
 
@@ -84,7 +85,7 @@ def test_equal_graphs_give_equal_files(store: Connection, tmp_path: Path) -> Non
     forget(store, RUN.id)
     ingest(store, list(reversed(EVERYTHING)), RUN)
     export(store, tmp_path / "two")
-    for name in ("models", "datasets", "results", "proxies"):
+    for name in ("models", "datasets", "results", "proxies", "distances"):
         assert (tmp_path / "one" / f"{name}.csv").read_text() == (tmp_path / "two" / f"{name}.csv").read_text()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from zoo_graph.errors import UnknownNameError
 from zoo_graph.scores import ScoreMatrix, score_matrix
-from zoo_graph.snapshot import _DATASETS, _LINEAGE, _MODELS, _PRETRAINED, _PROXIES, _RESULTS, Snapshot
+from zoo_graph.snapshot import _DATASETS, _DISTANCES, _LINEAGE, _MODELS, _PRETRAINED, _PROXIES, _RESULTS, Snapshot
 
 
 def snapshot_of(*results: dict[str, object]) -> Snapshot:
@@ -24,6 +24,7 @@ def snapshot_of(*results: dict[str, object]) -> Snapshot:
         _PROXIES.empty_table(),
         _LINEAGE.empty_table(),
         _PRETRAINED.empty_table(),
+        _DISTANCES.empty_table(),
     )
 
 

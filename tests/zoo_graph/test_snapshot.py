@@ -75,7 +75,7 @@ def test_a_write_makes_a_new_snapshot_and_removes_the_old_files(store: Connectio
     assert second.results.num_rows == first.results.num_rows + 1
     folder = (store.folder or tmp_path) / "snapshot"
     instance = store.read("MATCH (g:Graph) RETURN g.instance AS name")[0]["name"]
-    assert [path.name for path in folder.iterdir() if instance in path.name] == [f"{instance}-5-{second.version}"]
+    assert [path.name for path in folder.iterdir() if instance in path.name] == [f"{instance}-6-{second.version}"]
 
 
 def test_derived_writes_leave_the_evidence_version_alone(store: Connection, fill, tmp_path: Path) -> None:

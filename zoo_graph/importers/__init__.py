@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_graph.errors import ImportFileError, InputError
-from zoo_graph.importers import datasets, long, models, proxies, wide
+from zoo_graph.importers import datasets, distances, long, models, proxies, wide
 from zoo_graph.importers.layout import Layout, guess_format
 from zoo_graph.importers.mapping import ColumnMap, Format, column_map, read_mapping
 from zoo_graph.importers.table import Table, open_table
@@ -23,6 +23,7 @@ _LAY_OUT: dict[Format, Callable[[Table, ColumnMap], Layout]] = {
     "models": models.lay_out,
     "datasets": datasets.lay_out,
     "proxies": proxies.lay_out,
+    "distances": distances.lay_out,
 }
 _READ: dict[Format, Callable[[Table, Layout, Units], Iterator[Record | Rejected]]] = {
     "long": long.read,
@@ -30,6 +31,7 @@ _READ: dict[Format, Callable[[Table, Layout, Units], Iterator[Record | Rejected]
     "models": models.read,
     "datasets": datasets.read,
     "proxies": proxies.read,
+    "distances": distances.read,
 }
 _INFER_UNITS: dict[Format, Callable[[Table, Layout], tuple[dict[str, str], tuple[str, ...]]]] = {
     "long": long.infer_units,

@@ -184,6 +184,8 @@ def guess_format(table: Table, said: ColumnMap) -> tuple[Format, str | None]:
         return "proxies", "read as proxies: it has a model, a dataset and a proxy column"
     if model and dataset and score:
         return "long", "read as long: it has a model, a dataset and a score"
+    if dataset and not model and all(has(field, known) for field, known in names.DISTANCE.items()):
+        return "distances", "read as distances: it has two datasets and a distance"
     if _describes(plain, names.DATASET_PROPERTIES) and dataset and not plain & set(names.MODEL["model"][:-1]):
         return "datasets", "read as datasets: it describes datasets and holds no score"
     if _describes(plain, names.MODEL_PROPERTIES) and model and "metric" not in said.constants:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from zoo_graph.errors import ImportFileError, InputError
 
-Format = Literal["long", "wide", "models", "datasets", "proxies"]
+Format = Literal["long", "wide", "models", "datasets", "proxies", "distances"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 CONSTANTS = (

@@ -88,6 +88,10 @@ PROXY: Mapping[str, tuple[str, ...]] = {
     "sample_digest": ("sample_digest",),
     "n_samples": ("n_samples",),
 }
+DISTANCE: Mapping[str, tuple[str, ...]] = {
+    "other": ("other", "other_dataset", "source_dataset", "neighbour"),
+    "distance": ("distance", "dist"),
+}
 SUMMARY = re.compile(r"(avg|average|mean|overall|rank|total)(_|$)")
 """Columns of a matrix that sum up others, and are no dataset."""
 

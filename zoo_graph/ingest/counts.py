@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 SHOWN_CONFLICTS = 10
-KINDS = ("models", "datasets", "results", "proxies", "lineage", "pretraining", "aliases")
+KINDS = ("models", "datasets", "results", "proxies", "lineage", "pretraining", "distances", "aliases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Counts:
     proxies: Tally = Tally()
     lineage: Tally = Tally()
     pretraining: Tally = Tally()
+    distances: Tally = Tally()
     aliases: Tally = Tally()
     n_conflicts: int = 0
     conflicts: tuple[str, ...] = ()

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from zoo_graph.records import Dataset, Model, Proxy, Record, Result
+from zoo_graph.records import Dataset, Distance, Model, Proxy, Record, Result
 
-EdgeKind = Literal["MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON"]
+EdgeKind = Literal["MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON", "SIMILAR_TO"]
 Label = Literal["Model", "Dataset"]
 
-EDGE_KINDS: tuple[EdgeKind, ...] = ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON")
+EDGE_KINDS: tuple[EdgeKind, ...] = ("MEASURED", "PROXY", "DERIVED_FROM", "PRETRAINED_ON", "SIMILAR_TO")
+EDGE_NAMES: Mapping[str, str] = {
+    "MEASURED": "results",
+    "PROXY": "proxies",
+    "DERIVED_FROM": "lineage",
+    "PRETRAINED_ON": "pretraining",
+    "SIMILAR_TO": "distances",
+}
+"""What they are counted as."""
 LABELS: tuple[Label, ...] = ("Model", "Dataset")
 MODEL_PROPERTIES = (
     "name", "family", "architecture", "modality", "tasks", "n_parameters", "license", "source", "input_spec", "created",
@@ -22,12 +30,17 @@ DATASET_PROPERTIES = (
 )  # fmt: skip
 
 
+def source_label(kind: EdgeKind) -> Label:
+    """Returns what relationships of a kind start from."""
+    return "Dataset" if kind == "SIMILAR_TO" else "Model"
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One relationship from a model: `row` is what the statement that creates it wants, target and id first."""
+    """One relationship: `row` is what the statement that creates it wants, target and id first."""
 
     kind: EdgeKind
-    model: str
+    source: str
     id: str
     row: list[Any]
 
@@ -42,6 +55,9 @@ def names_in(record: Record) -> Iterator[tuple[Label, str]]:
             yield "Dataset", dataset
     elif isinstance(record, Dataset):
         yield "Dataset", record.id
+    elif isinstance(record, Distance):
+        yield "Dataset", record.dataset
+        yield "Dataset", record.other
     else:
         yield "Model", record.model
         yield "Dataset", record.dataset
@@ -53,6 +69,10 @@ def edges_of(record: Record, models: Mapping[str, str], datasets: Mapping[str, s
         yield _measured(record, models[record.model], datasets[record.dataset])
     elif isinstance(record, Proxy):
         yield _proxy(record, models[record.model], datasets[record.dataset])
+    elif isinstance(record, Distance):
+        dataset, other, distance = datasets[record.dataset], datasets[record.other], float(record.distance)
+        edge_id = _digest("SIMILAR_TO", dataset, other, repr(distance))
+        yield Edge("SIMILAR_TO", dataset, edge_id, [other, edge_id, distance])
     elif isinstance(record, Model):
         model = models[record.id]
         for link in record.derived_from:

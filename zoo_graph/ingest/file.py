@@ -18,7 +18,7 @@ from zoo_graph.ingest.session import Track, ingest, preview
 from zoo_graph.records import Record, Rejected, Run
 from zoo_graph.store.connection import Connection
 
-EXPORTED = ("models", "datasets", "results", "proxies")
+EXPORTED = ("models", "datasets", "results", "proxies", "distances")
 """The tables of an exported folder, in the order they are imported."""
 
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 from zoo_graph import queries
 from zoo_graph.errors import UnknownNameError
 from zoo_graph.ingest.counts import Counts, Tally
-from zoo_graph.ingest.edges import EDGE_KINDS, Label
+from zoo_graph.ingest.edges import EDGE_KINDS, EDGE_NAMES, LABELS, Label, source_label
 from zoo_graph.ingest.told import untell
 from zoo_graph.store.connection import Connection, Transaction
 
@@ -29,12 +29,13 @@ def forget(connection: Connection, run_id: str, *, track: Callable[[int, int | N
     if not connection.read(queries.INGEST_RUN, id=run_id):
         raise UnknownNameError("run", run_id, connection.read(queries.INGEST_RUNS)[0]["ids"])
     connection.write(lambda transaction: transaction.run(queries.FORGET_STARTED, id=run_id))
-    models = connection.read(queries.FORGET_NODES["Model"], run=run_id)[0]["ids"]
+    sources = {label: connection.read(queries.FORGET_NODES[label], run=run_id)[0]["ids"] for label in LABELS}
     gone: dict[str, Tally] = {}
-    for kind, name in zip(EDGE_KINDS, ("results", "proxies", "lineage", "pretraining"), strict=True):
-        deleted = _repeat(connection, queries.FORGET_EDGES[kind], models, run_id)
-        shared = _repeat(connection, queries.FORGET_EDGE_RUNS[kind], models, run_id)
-        gone[name] = Tally(deleted, shared)
+    for kind in EDGE_KINDS:
+        of_kind = sources[source_label(kind)]
+        deleted = _repeat(connection, queries.FORGET_EDGES[kind], of_kind, run_id)
+        shared = _repeat(connection, queries.FORGET_EDGE_RUNS[kind], of_kind, run_id)
+        gone[EDGE_NAMES[kind]] = Tally(deleted, shared)
         if track is not None:
             track(sum(tally.total for tally in gone.values()), None)
     labels: tuple[tuple[Label | Literal["Alias"], str], ...]
@@ -45,12 +46,12 @@ def forget(connection: Connection, run_id: str, *, track: Callable[[int, int | N
     return Counts.of(gone)
 
 
-def _repeat(connection: Connection, statement: str, models: Sequence[str], run_id: str) -> int:
-    """Runs a limited statement over all models until it finds nothing more; returns how many it found."""
+def _repeat(connection: Connection, statement: str, sources: Sequence[str], run_id: str) -> int:
+    """Runs a limited statement over all sources until it finds nothing more; returns how many it found."""
     total = 0
-    for some in _pieces(models, NODES_AT_ONCE):
+    for some in _pieces(sources, NODES_AT_ONCE):
         while True:
-            done = _write_count(connection, statement, models=some, run=run_id, limit=EDGES_AT_ONCE)
+            done = _write_count(connection, statement, sources=some, run=run_id, limit=EDGES_AT_ONCE)
             total += done
             if done < EDGES_AT_ONCE:
                 break
@@ -58,7 +59,7 @@ def _repeat(connection: Connection, statement: str, models: Sequence[str], run_i
 
 
 def _forget_nodes(connection: Connection, label: Label | Literal["Alias"], run_id: str) -> Tally:
-    # Models go last: they are how a continued call finds the relationships that are left.
+    # After all relationships: their nodes are how a continued call finds those that are left.
     ids = connection.read(queries.FORGET_NODES[label], run=run_id)[0]["ids"]
     removed = 0
     for some in _pieces(ids, NODES_AT_ONCE):

@@ -14,6 +14,7 @@ from zoo_graph.aliases import key_of, plain_name
 from zoo_graph.ingest.counts import Counts, Tally
 from zoo_graph.ingest.edges import (
     EDGE_KINDS,
+    EDGE_NAMES,
     LABELS,
     Edge,
     EdgeKind,
@@ -21,6 +22,7 @@ from zoo_graph.ingest.edges import (
     edges_of,
     names_in,
     properties_of,
+    source_label,
 )
 from zoo_graph.ingest.told import contradictions, tell
 from zoo_graph.records import Dataset, Model, Record
@@ -30,7 +32,7 @@ Read = Callable[..., list[dict[str, Any]]]
 
 @dataclass(slots=True)
 class Existing:
-    """The ids of one model's relationships of one kind; `others` are those this run does not vouch for yet."""
+    """The ids of one node's relationships of one kind; `others` are those this run does not vouch for yet."""
 
     ids: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
@@ -69,8 +71,7 @@ class Plan:
 
     def counts(self) -> Counts:
         """Returns what the batch brings, but for models and datasets: those count once in a whole import."""
-        names = {"MEASURED": "results", "PROXY": "proxies", "DERIVED_FROM": "lineage", "PRETRAINED_ON": "pretraining"}
-        told = {names.get(name, name): tally for name, tally in self.tallies.items()}
+        told = {EDGE_NAMES.get(name, name): tally for name, tally in self.tallies.items()}
         return Counts.of(told, self.conflicts)
 
 
@@ -99,10 +100,10 @@ def apply(plan: Plan, run_statement: Read, run: str) -> None:
         run_statement(queries.INGEST_VOUCH_ALIASES, ids=plan.vouch_aliases, run=run)
     for kind in EDGE_KINDS:
         if plan.edges[kind]:
-            groups = [[model, [edge.row for edge in edges]] for model, edges in plan.edges[kind].items()]
+            groups = [[source, [edge.row for edge in edges]] for source, edges in plan.edges[kind].items()]
             run_statement(queries.INGEST_CREATE_EDGES[kind], groups=groups, runs=[run])
         if plan.vouch_edges[kind]:
-            groups = [[model, ids] for model, ids in plan.vouch_edges[kind].items()]
+            groups = [[source, ids] for source, ids in plan.vouch_edges[kind].items()]
             run_statement(queries.INGEST_VOUCH_EDGES[kind], groups=groups, run=run)
 
 
@@ -113,10 +114,10 @@ def learn(known: Known, plan: Plan) -> None:
     for kind in EDGE_KINDS:
         table = known.edges[kind]
         table.update(plan.existing[kind])
-        for model, edges in plan.edges[kind].items():
-            table[model].ids.update(edge.id for edge in edges)
-        for model, ids in plan.vouch_edges[kind].items():
-            table[model].others.difference_update(ids)
+        for source, edges in plan.edges[kind].items():
+            table[source].ids.update(edge.id for edge in edges)
+        for source, ids in plan.vouch_edges[kind].items():
+            table[source].others.difference_update(ids)
 
 
 def _told(known: Mapping[str, str], records: Sequence[Record], label: Label) -> dict[str, str]:
@@ -223,39 +224,39 @@ def _plan_aliases(plan: Plan, read: Read, label: Label, wanted: Mapping[str, str
 def _wanted_edges(
     plan: Plan, records: Sequence[Record], names: Mapping[Label, Mapping[str, str]]
 ) -> dict[EdgeKind, dict[str, dict[str, Edge]]]:
-    """Groups all relationships by kind and model; one that stands there twice counts as already there."""
+    """Groups all relationships by kind and source; one that stands there twice counts as already there."""
     wanted: dict[EdgeKind, dict[str, dict[str, Edge]]] = {kind: {} for kind in EDGE_KINDS}
     for record in records:
         for edge in edges_of(record, names["Model"], names["Dataset"]):
-            of_model = wanted[edge.kind].setdefault(edge.model, {})
-            if edge.id in of_model:
+            of_source = wanted[edge.kind].setdefault(edge.source, {})
+            if edge.id in of_source:
                 plan.tallies[edge.kind] += Tally(already=1)
-            of_model[edge.id] = edge
+            of_source[edge.id] = edge
     return wanted
 
 
 def _plan_edges(
     plan: Plan, read: Read, wanted: Mapping[EdgeKind, Mapping[str, Mapping[str, Edge]]], run: str, known: Known
 ) -> None:
-    fresh = {row[0] for row in plan.create["Model"]}
-    for kind, by_model in wanted.items():
-        plan.existing[kind] = {model: Existing() for model in by_model if model in fresh}
-        unread = [model for model in by_model if model not in fresh and model not in known.edges[kind]]
+    for kind, by_source in wanted.items():
+        fresh = {row[0] for row in plan.create[source_label(kind)]}
+        plan.existing[kind] = {source: Existing() for source in by_source if source in fresh}
+        unread = [source for source in by_source if source not in fresh and source not in known.edges[kind]]
         plan.existing[kind] |= _read_existing(read, kind, unread, run)
-        for model, edges in by_model.items():
-            existing = plan.existing[kind].get(model) or known.edges[kind][model]
+        for source, edges in by_source.items():
+            existing = plan.existing[kind].get(source) or known.edges[kind][source]
             missing = [edge for edge in edges.values() if edge.id not in existing.ids]
             others = [edge_id for edge_id in edges if edge_id in existing.others]
             plan.tallies[kind] += Tally(len(missing), len(edges) - len(missing))
             if missing:
-                plan.edges[kind][model] = missing
+                plan.edges[kind][source] = missing
             if others:
-                plan.vouch_edges[kind][model] = others
+                plan.vouch_edges[kind][source] = others
 
 
-def _read_existing(read: Read, kind: EdgeKind, models: Sequence[str], run: str) -> dict[str, Existing]:
-    found = {model: Existing() for model in models}
-    if models:
-        for row in read(queries.INGEST_EDGES[kind], models=list(models), run=run):
-            found[row["model"]] = Existing(set(row["ids"]), set(row["others"]))
+def _read_existing(read: Read, kind: EdgeKind, sources: Sequence[str], run: str) -> dict[str, Existing]:
+    found = {source: Existing() for source in sources}
+    if sources:
+        for row in read(queries.INGEST_EDGES[kind], sources=list(sources), run=run):
+            found[row["source"]] = Existing(set(row["ids"]), set(row["others"]))
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zoo_graph.importers import column_map, open_file
-from zoo_graph.records import Dataset, Model, Proxy, Rejected, Result
+from zoo_graph.records import Dataset, Distance, Model, Proxy, Rejected, Result
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Found:
     models: list[Model]
     datasets: list[Dataset]
     proxies: list[Proxy]
+    distances: list[Distance]
     rejected: list[Rejected]
 
 
@@ -33,7 +34,7 @@ def read_csv(tmp_path: Path) -> Callable[..., Found]:
         path.write_text(text, encoding="utf-8")
         file = open_file(path, column_map(**said))
         records = list(file.records())
-        kinds: list[Any] = [Result, Model, Dataset, Proxy, Rejected]
+        kinds: list[Any] = [Result, Model, Dataset, Proxy, Distance, Rejected]
         return Found(file.layout.format, file.notes, *([r for r in records if type(r) is kind] for kind in kinds))
 
     return read

@@ -26,6 +26,7 @@ class Layout(StrEnum):
     MODELS = "models"
     DATASETS = "datasets"
     PROXIES = "proxies"
+    DISTANCES = "distances"
 
 
 def init(
@@ -63,7 +64,7 @@ def import_(
     rejects: Annotated[Path | None, typer.Option(help="Write every rejected row of all files to this CSV.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and report; write nothing.")] = False,
 ) -> None:
-    """Import results, models, datasets or proxies; a second time changes nothing."""
+    """Import results, models, datasets, proxies or distances; a second time changes nothing."""
     from zoo_graph.importers import column_map, read_mapping
     from zoo_graph.ingest import open_rejects
 

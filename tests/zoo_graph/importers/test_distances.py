@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
+from zoo_graph.cli.graph import Layout
 from zoo_graph.errors import ImportFileError
+from zoo_graph.importers.mapping import FORMATS
 from zoo_graph.records import Distance
 
 Read = Callable[..., Any]
@@ -14,6 +16,10 @@ def test_distances_are_read_and_the_diagonal_is_passed_over(read_csv: Read) -> N
     assert found.format == "distances"
     assert found.distances == [Distance("a", "b", 0.5), Distance("b", "c", 2.0)]
     assert found.rejected == []
+
+
+def test_the_command_line_takes_every_format() -> None:
+    assert tuple(Layout) == FORMATS
 
 
 def test_bad_rows_are_rejected(read_csv: Read) -> None:

@@ -125,7 +125,8 @@ def test_a_new_target_is_compared_by_its_embedding(
     found = evidence(told, candidates_of(told), target="new", proxies={}, about=new).similarity["embedding e"]
     assert found[3, 0] > 0 > found[3, 1]
     assert np.isnan(found[3, 2])
-    known = evidence(told, candidates_of(told), target="z", proxies={}, about=Dataset("z", embedding=(1.0, 0.0)))
+    about = Dataset("z", embedding=(1.0, 0.0), embedding_by="e")
+    known = evidence(told, candidates_of(told), target="z", proxies={}, about=about)
     assert np.isnan(known.similarity["embedding e"][-1]).all()  # the graph's embedding stands, by another encoder
 
 

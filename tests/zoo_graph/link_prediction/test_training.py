@@ -66,8 +66,12 @@ def test_an_untrained_network_corrects_nothing_and_its_squared_loss_is_one(frame
 def test_an_offset_of_a_datasets_results_costs_nothing(frame, episode, quick) -> None:
     with own_torch(0, 1):
         network = build(frame, quick).eval()
+        torch.nn.init.normal_(network.correction.weight, std=0.1)
     shifted = replace(episode, z=episode.z + 5.0 * episode.column)
-    assert loss_of(network, shifted).item() == pytest.approx(loss_of(network, episode).item(), rel=1e-4)
+    before = loss_of(network, episode).item()
+    assert loss_of(network, shifted).item() == pytest.approx(before, rel=1e-4)
+    torch.nn.init.constant_(network.correction.bias, 3.0)
+    assert loss_of(network, episode).item() == pytest.approx(before, rel=1e-4)
 
 
 def test_a_large_lesson_is_cut_to_some_pairs_and_their_neighbourhood(episode, quick) -> None:

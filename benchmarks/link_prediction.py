@@ -275,16 +275,19 @@ def main() -> None:
             for name, rows in pools.items()
             for m in METRICS
         ]
+        write(options.json, found)  # after each setting: a run takes long
     if options.mteb_long:
         timed = list(time_training(options.data))
         print(*timed, sep="\n")
-        found += timed
-    if options.json:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        head = {"machine": platform.platform(), "command": " ".join(sys.argv), "commit": commit}
-        options.json.write_text(json.dumps([head, *found], indent=1))
+        write(options.json, [*found, *timed])
+
+
+def write(path: Path | None, found: list[dict[str, object]]) -> None:
+    if path is None:
+        return
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    head = {"machine": platform.platform(), "command": " ".join(sys.argv), "commit": commit}
+    path.write_text(json.dumps([head, *found], indent=1))
 
 
 if __name__ == "__main__":

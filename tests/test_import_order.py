@@ -1,6 +1,7 @@
 """The rooms of both packages import only from rooms above them (design: rooms, and who may import whom)."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def test_an_import_from_further_down_would_be_found(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text("def f():\n    from selection.report import write\n")
     assert "selection.report" in imported(file)
+
+
+def test_every_package_is_installed() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in ROOMS
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert found == set(told) - {"zoo_graph.schema"}  # which is the folder schema/
 
 
 def test_importing_zoo_graph_loads_no_heavy_library() -> None:

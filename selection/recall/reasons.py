@@ -11,6 +11,7 @@ from selection.recall.posterior import Posterior
 from selection.recall.stacking import MIN_DATASETS, MIN_MODELS, PRIOR_CORRELATION
 
 TINY_DATASETS, TINY_MODELS = 4, 5
+_MOST_PROXIES = 4  # a line that people read
 
 
 def reasons_of(
@@ -64,7 +65,7 @@ def _ahead(index: int, evidence: Evidence, posterior: Posterior, picked: Sequenc
 
 
 def _proxies(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
-    """One line: the place by each proxy that counts, the weightiest first; `notes_of` tells which do not."""
+    """One line: the place by each proxy that counts, the four weightiest; `notes_of` tells which do not."""
     learnt = posterior.trust.learnt
     found = []
     for name in sorted(evidence.proxies):
@@ -73,7 +74,9 @@ def _proxies(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
             known = values[np.isfinite(values)]
             place = f"{_ordinal(1 + int((known > values[index]).sum()))} of {len(known)}"
             found.append((-weight, f"{name} {place}" + (f" (weight {weight:.2f})" if learnt else "")))
-    return ["on your data: " + ", ".join(text for _, text in sorted(found))] if found else []
+    more = f" and {len(found) - _MOST_PROXIES} more" if len(found) > _MOST_PROXIES else ""
+    told = ", ".join(text for _, text in sorted(found)[:_MOST_PROXIES])
+    return [f"on your data: {told}{more}"] if found else []
 
 
 def _weight(index: int, name: str, posterior: Posterior) -> float:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -486,3 +487,16 @@ def test_datasets_in_another_order_give_the_same_picks_and_the_same_notes(order)
         ours, theirs = recall(plain, k), recall(moved, k)
         assert names(ours) == names(theirs)
         assert ours.notes == theirs.notes
+
+
+def test_a_pick_names_the_four_proxies_that_count_most():
+    rng = np.random.default_rng(0)
+    known = evidence()
+    past = {f"p{n}": known.scores + 0.02 * rng.normal(size=known.scores.shape) for n in range(6)}
+    now = {name: values[:, 0] for name, values in past.items()}
+    found = recall(replace(known, proxies=now, past_proxies=past), 1)
+    line = next(reason for reason in found.picks[0].reasons if reason.startswith("on your data: "))
+    weights = [float(text) for text in re.findall(r"weight ([\d.]+)", line)]
+    assert len(weights) == 4
+    assert weights == sorted(weights, reverse=True)
+    assert line.endswith(" and 2 more")

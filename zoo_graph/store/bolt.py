@@ -26,6 +26,7 @@ RECONNECT_SECONDS = 5.0  # nobody answers
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
 CONSTRAINT_RETRIES = 2
+_ENDING = "no longer valid"  # what the embedded engine says to known users of their credentials while it ends
 
 
 class Bolt:
@@ -65,7 +66,11 @@ class Bolt:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises."""
         with self._session(access) as session, session.begin_transaction() as transaction:
             done = work(Statements(transaction, self._zone))
-            transaction.commit()
+            try:
+                transaction.commit()
+            except exceptions.AuthError as error:
+                # So an engine that is ending answers whom it had let in; whether it committed it does not say.
+                raise exceptions.IncompleteCommit(str(error)) from error
             return done
 
     def query(self, cypher: str, parameters: Mapping[str, object], seconds: float, max_rows: int | None) -> Rows:
@@ -143,9 +148,10 @@ def _patience(error: exceptions.Neo4jError | exceptions.DriverError) -> float:
     """Return for how many seconds it makes sense to try again after this error."""
     if isinstance(error, exceptions.ConstraintError):
         return RETRY_SECONDS
-    if is_limit(error) or not error.is_retryable():
+    ending = isinstance(error, exceptions.AuthError) and _ENDING in str(error)
+    if not ending and (is_limit(error) or not error.is_retryable()):
         return 0.0
-    gone = isinstance(error, exceptions.ServiceUnavailable | exceptions.SessionExpired)
+    gone = ending or isinstance(error, exceptions.ServiceUnavailable | exceptions.SessionExpired)
     return RECONNECT_SECONDS if gone else RETRY_SECONDS
 
 

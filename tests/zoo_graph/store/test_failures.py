@@ -11,6 +11,8 @@ from zoo_graph.errors import (
     StoreUnavailableError,
     ZooError,
 )
+from zoo_graph.store.bolt import Bolt, retried
+from zoo_graph.store.endpoints import Endpoint
 from zoo_graph.store.failures import CLASSES, USERS_CLASSES, Statement, is_limit, translated
 
 DRIVER_ERRORS = [kind for _, kind in inspect.getmembers(driver, inspect.isclass) if issubclass(kind, driver.GqlError)]
@@ -75,3 +77,55 @@ def test_a_limit_is_not_worth_another_try() -> None:
     assert is_limit(coded(driver.TransientError, "Neo.TransientError.General.MemoryPoolOutOfMemoryError"))
     assert not is_limit(coded(driver.TransientError, "Neo.TransientError.Transaction.DeadlockDetected"))
     assert not is_limit(driver.ServiceUnavailable("gone"))
+
+
+def ending() -> driver.Neo4jError:
+    """What the embedded engine says while it ends to those it had let in."""
+    return driver.Neo4jError._hydrate_neo4j(
+        code="Neo.ClientError.Security.Unauthorized", message="The credentials of this connection are no longer valid"
+    )
+
+
+def test_an_engine_that_is_ending_is_asked_again() -> None:
+    answers = [ending(), ending(), None]
+
+    def once() -> str:
+        error = answers.pop(0)
+        if error is not None:
+            raise error
+        return "done"
+
+    assert retried(once) == "done"
+
+
+def test_a_wrong_password_is_not_tried_again() -> None:
+    asked = []
+
+    def once() -> None:
+        asked.append(1)
+        raise coded(driver.AuthError, "Neo.ClientError.Security.Unauthorized")
+
+    with pytest.raises(driver.AuthError):
+        retried(once)
+    assert len(asked) == 1
+
+
+def test_a_commit_that_an_ending_engine_answers_may_be_in_or_not(monkeypatch) -> None:
+    class Ending:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return False
+
+        def begin_transaction(self):
+            return self
+
+        def commit(self):
+            raise ending()
+
+    bolt = Bolt(Endpoint("bolt://127.0.0.1:1", None, None), None)
+    monkeypatch.setattr(bolt, "_session", lambda access: Ending())
+    with pytest.raises(driver.IncompleteCommit, match="no longer valid"):
+        bolt.transact(lambda statements: None, "WRITE")
+    bolt.close()

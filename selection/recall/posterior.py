@@ -32,14 +32,13 @@ class Posterior:
     standard deviation of models), the sd not yet calibrated; `low` and `high` (M,) bound the score at the level
     asked for. `in_units` is False where nothing tells the target's unit: scores then are z. `plain` is the history in
     which all datasets count the same; `beliefs` (D) are those that would have been had of each past dataset, before
-    any result on it, and `residuals` (M, D) what they missed by.
+    any result on it.
     """
 
     plain: History
     history: History
     relations: Relations
     beliefs: tuple[Belief, ...]
-    residuals: FloatArray
     trust: Trust
     target: Target
     prediction: Prediction
@@ -86,7 +85,6 @@ def learn_posterior(evidence: Evidence, level: float) -> Posterior:
         history,
         relations,
         tuple(beliefs),
-        residuals,
         trust,
         target,
         prediction,

@@ -20,7 +20,7 @@ LEVEL_UNIT = 1.645
 class Profiles:
     """`terms` (4, M, D), each column centred, 0 where not `seen` (M, D):
 
-    z; -log(share of models ahead); (share of models behind)^4; exp(min(gain, 1) - 1), gain = (score - median) /
+    z; -log(share of models ahead); (share of models behind)^4; exp(gain - 1), gain = (score - median) /
     (best - median). `level` (M, D) is (score - median) / (95th percentile - median), cut to +-3, nan where not seen.
     A dataset with fewer than three results, or none that differ, is not seen at all.
     """
@@ -49,7 +49,7 @@ def profile(scores: FloatArray) -> Profiles:
         if spread <= 1e-9 * max(1e-3, abs(float(x.mean()))):
             continue
         ahead = (rankdata(-x) - 0.5) / len(x)
-        gain = np.minimum((x - middle) / max(best - middle, 1e-3 * spread), 1.0)
+        gain = (x - middle) / max(best - middle, 1e-3 * spread)
         values = np.stack([(x - x.mean()) / spread, -np.log(ahead), (1 - ahead) ** 4, np.exp(gain - 1)])
         terms[:, known, d] = values - values.mean(axis=1, keepdims=True)
         high = max(float(np.quantile(x, 0.95)) - middle, 1e-3 * spread)

@@ -18,7 +18,7 @@ from zoo_graph.descriptions import similarities
 from zoo_graph.leakage import seen_by
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
-from zoo_graph.snapshot import Snapshot
+from zoo_graph.snapshot import Snapshot, places, proxy_matrices
 
 
 def candidates_of(snapshot: Snapshot, checkpoints: Path | None = None) -> tuple[Candidate, ...]:
@@ -67,7 +67,7 @@ def evidence(
     elif matrix.metrics:
         metric = max(set(matrix.metrics), key=lambda name: (matrix.metrics.count(name), name))
     models = [candidate.model for candidate in candidates]
-    past = {} if proxies is None else _past_proxies(snapshot, models, (*datasets, target))
+    past = {} if proxies is None else proxy_matrices(snapshot, models, (*datasets, target))
     return Evidence(
         candidates=tuple(candidates),
         datasets=datasets,
@@ -102,7 +102,7 @@ def given_distances(snapshot: Snapshot, datasets: Sequence[str]) -> FloatArray:
     """
     total = np.zeros((len(datasets), len(datasets)))
     count = np.zeros_like(total)
-    place = _positions(snapshot.dataset_ids, datasets)
+    place = places(snapshot.dataset_ids, datasets)
     row, column = place[snapshot.distances["dataset"].to_numpy()], place[snapshot.distances["other"].to_numpy()]
     wanted = (row >= 0) & (column >= 0)
     np.add.at(total, (row[wanted], column[wanted]), snapshot.distances["distance"].to_numpy()[wanted])
@@ -144,7 +144,7 @@ def _seconds(snapshot: Snapshot, models: Sequence[str]) -> FloatArray | None:
     known = np.isfinite(seconds) & (seconds > 0)
     if not known.any():
         return None
-    row = _positions(snapshot.model_ids, models)[snapshot.results["model"].to_numpy()]
+    row = places(snapshot.model_ids, models)[snapshot.results["model"].to_numpy()]
     of_dataset = _medians(seconds[known], snapshot.results["dataset"].to_numpy()[known], len(snapshot.dataset_ids))
     share = seconds / of_dataset[snapshot.results["dataset"].to_numpy()]
     counted = known & (row >= 0)
@@ -168,30 +168,6 @@ def _source(source: str | None, checkpoints: Path | None) -> str | None:
         return source
     folder = checkpoints / source
     return str(folder) if folder.is_dir() else source
-
-
-def _past_proxies(snapshot: Snapshot, models: Sequence[str], datasets: Sequence[str]) -> dict[str, FloatArray]:
-    """name -> (M, D) of the proxies the graph holds; of several samples the last one read counts."""
-    table: pa.Table = snapshot.proxies
-    if not table.num_rows:
-        return {}
-    row = _positions(snapshot.model_ids, models)[table["model"].to_numpy()]
-    column = _positions(snapshot.dataset_ids, datasets)[table["dataset"].to_numpy()]
-    names = table["name"].to_numpy(zero_copy_only=False)
-    values = table["score"].to_numpy()
-    wanted = (row >= 0) & (column >= 0)
-    found = {}
-    for name in sorted(pc.unique(table["name"]).to_pylist()):
-        of_name = wanted & (names == name)
-        found[name] = np.full((len(models), len(datasets)), np.nan)
-        found[name][row[of_name], column[of_name]] = values[of_name]
-    return found
-
-
-def _positions(ids: Sequence[str], wanted: Sequence[str]) -> Any:
-    """For each id its place in `wanted`, or -1."""
-    place = {name: i for i, name in enumerate(wanted)}
-    return np.array([place.get(name, -1) for name in ids], dtype=np.int64)
 
 
 def _on_target(

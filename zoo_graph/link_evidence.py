@@ -5,7 +5,7 @@ How far it counts, recall learns from what it said of past datasets without havi
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from zoo_graph.link_prediction.graph import ZooGraph
 from zoo_graph.link_prediction.snapshot_graph import graph_of
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
-from zoo_graph.snapshot import Integers, Snapshot
+from zoo_graph.snapshot import Integers, Snapshot, places
 
 NAME = "link_prediction"
 FOLDER = "link_prediction"
@@ -96,18 +96,13 @@ def with_link_prediction(
     graph = link_graph(snapshot, hold_out, new)
     models = [candidate.model for candidate in evidence.candidates]
     said = signal.predictor.predict(graph, [target]).mean
-    found = _taken(said, _places(graph.models, models), np.zeros(1, dtype=np.int64))[:, 0]
-    past = _taken(signal.past, _places(signal.models, models), _places(signal.datasets, evidence.datasets))
+    found = _taken(said, places(models, graph.models), np.zeros(1, dtype=np.int64))[:, 0]
+    past = _taken(signal.past, places(models, signal.models), places(evidence.datasets, signal.datasets))
     return replace(
         evidence,
         proxies={**evidence.proxies, NAME: found},
         past_proxies={**evidence.past_proxies, NAME: past},
     )
-
-
-def _places(known: Sequence[str], wanted: Sequence[str]) -> Integers:
-    place = {name: index for index, name in enumerate(known)}
-    return np.array([place.get(name, -1) for name in wanted], dtype=np.int64)
 
 
 def _taken(values: FloatArray, rows: Integers, columns: Integers) -> FloatArray:

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,28 @@ class Snapshot:
 
 
 _TABLES = ("models", "datasets", "results", "proxies", "lineage", "pretrained_on", "distances")
+
+
+def places(names: Sequence[str], known: Sequence[str]) -> Integers:
+    """For each name its place among the known, or -1."""
+    place = {name: index for index, name in enumerate(known)}
+    return np.array([place.get(name, -1) for name in names], dtype=np.int64)
+
+
+def proxy_matrices(snapshot: Snapshot, models: Sequence[str], datasets: Sequence[str]) -> dict[str, Floats]:
+    """name -> (M, D) of the proxies the graph holds, nan elsewhere; of several samples the last one read counts."""
+    table = snapshot.proxies
+    row = places(snapshot.model_ids, models)[table["model"].to_numpy()]
+    column = places(snapshot.dataset_ids, datasets)[table["dataset"].to_numpy()]
+    names = np.array(table["name"].to_pylist(), dtype=object)
+    values = table["score"].to_numpy()
+    wanted = (row >= 0) & (column >= 0)
+    found = {}
+    for name in sorted(set(names.tolist())):
+        of_name = wanted & (names == name)
+        found[name] = np.full((len(models), len(datasets)), np.nan)
+        found[name][row[of_name], column[of_name]] = values[of_name]
+    return found
 
 
 def evidence_version(connection: Connection) -> int:

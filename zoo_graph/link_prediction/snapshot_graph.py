@@ -1,6 +1,6 @@
 """From the snapshot's columns to the graph of link prediction: every model and dataset, measured or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,7 @@ import pyarrow as pa
 from zoo_graph.link_prediction.graph import Labels, ZooGraph
 from zoo_graph.link_prediction.tokens import label_similarity, name_tokens, single
 from zoo_graph.scores import ScoreMatrix
-from zoo_graph.snapshot import Floats, Integers, Snapshot
+from zoo_graph.snapshot import Floats, Integers, Snapshot, places, proxy_matrices
 
 
 def graph_of(
@@ -38,7 +38,7 @@ def graph_of(
         pretrained_on=_pairs(snapshot.pretrained_on, "model", "dataset"),
         derived_from=_pairs(snapshot.lineage, "model", "base"),
         similarity=by_labels | dict(similarity or {}),
-        proxies=_proxies(snapshot),
+        proxies=proxy_matrices(snapshot, snapshot.model_ids, snapshot.dataset_ids),
     )
 
 
@@ -58,14 +58,9 @@ def dataset_labels(snapshot: Snapshot) -> Labels:
 
 def _placed(snapshot: Snapshot, matrix: ScoreMatrix) -> Floats:
     scores = np.full((len(snapshot.model_ids), len(snapshot.dataset_ids)), np.nan)
-    rows, columns = _places(snapshot.model_ids, matrix.models), _places(snapshot.dataset_ids, matrix.datasets)
+    rows, columns = places(matrix.models, snapshot.model_ids), places(matrix.datasets, snapshot.dataset_ids)
     scores[np.ix_(rows, columns)] = matrix.scores
     return scores
-
-
-def _places(ids: Sequence[str], wanted: Sequence[str]) -> Integers:
-    place = {name: i for i, name in enumerate(ids)}
-    return np.array([place[name] for name in wanted], dtype=np.int64)
 
 
 def _log(column: pa.ChunkedArray) -> Floats:
@@ -75,15 +70,3 @@ def _log(column: pa.ChunkedArray) -> Floats:
 
 def _pairs(table: pa.Table, start: str, end: str) -> Integers:
     return np.column_stack([table[start].to_numpy(), table[end].to_numpy()]).astype(np.int64).reshape(-1, 2)
-
-
-def _proxies(snapshot: Snapshot) -> dict[str, Floats]:
-    table = snapshot.proxies
-    names = np.array(table["name"].to_pylist(), dtype=object)
-    rows, columns, values = (table[name].to_numpy() for name in ("model", "dataset", "score"))
-    found = {}
-    for name in sorted(set(names.tolist())):
-        of_name = names == name
-        found[name] = np.full((len(snapshot.model_ids), len(snapshot.dataset_ids)), np.nan)
-        found[name][rows[of_name], columns[of_name]] = values[of_name]
-    return found

@@ -6,7 +6,7 @@ matplotlib is imported when a picture is drawn, and used without its global stat
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from selection.records import Outcome, Standing
 
@@ -79,17 +79,22 @@ def _figure(outcome: Outcome, width: float) -> "Figure":
     return figure
 
 
-def _frame(axes: "Axes", outcome: Outcome) -> None:
-    total = outcome.plan.rungs[-1].until_step
-    axes.set_xlim(0, total * 1.05)
-    axes.set_xlabel("training step", color=MUTED, fontsize=10)
-    axes.set_ylabel(f"validation {outcome.metric}", color=MUTED, fontsize=10, parse_math=False)
-    axes.grid(axis="y", color=LINE, linewidth=0.7)
+def quiet(axes: "Axes", grid: Literal["x", "y"]) -> None:
+    """Leaves of the axes' frame the bottom line, behind a faint grid along one axis."""
+    axes.grid(axis=grid, color=LINE, linewidth=0.7)
     axes.tick_params(colors=MUTED, length=0, labelsize=9)
     axes.set_axisbelow(True)
     for name, spine in axes.spines.items():
         spine.set_visible(name == "bottom")
         spine.set_color(LINE)
+
+
+def _frame(axes: "Axes", outcome: Outcome) -> None:
+    total = outcome.plan.rungs[-1].until_step
+    axes.set_xlim(0, total * 1.05)
+    axes.set_xlabel("training step", color=MUTED, fontsize=10)
+    axes.set_ylabel(f"validation {outcome.metric}", color=MUTED, fontsize=10, parse_math=False)
+    quiet(axes, "y")
     for rung in outcome.plan.rungs[:-1]:
         if rung.n_survivors == rung.n_candidates:
             continue

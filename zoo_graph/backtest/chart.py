@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from selection.chart import LINE, MUTED, PAGE, TEXT, WINNER
+from selection.chart import MUTED, PAGE, TEXT, WINNER, quiet
 from zoo_graph.backtest.quality import RANKS
 from zoo_graph.backtest.summary import Results, Unit
 
@@ -81,12 +81,7 @@ def _frame(axes: "Axes", names: Sequence[str], title: str) -> None:
     axes.set_title(title, fontsize=10, color=TEXT, loc="left")
     axes.set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.grid(axis="x", color=LINE, linewidth=0.7)
-    axes.tick_params(colors=MUTED, length=0, labelsize=9)
-    axes.set_axisbelow(True)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name == "bottom")
-        spine.set_color(LINE)
+    quiet(axes, "x")
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
         label.set_color(WINNER if name == _OURS else TEXT)
 

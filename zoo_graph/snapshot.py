@@ -92,6 +92,11 @@ class Snapshot:
     distances: pa.Table
 
     @property
+    def tables(self) -> tuple[pa.Table, ...]:
+        """All the columns there are."""
+        return tuple(getattr(self, name) for name in _TABLES)
+
+    @property
     def model_ids(self) -> tuple[str, ...]:
         """Model ids in the order of `models`."""
         return tuple(self.models["id"].to_pylist())

@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,11 @@ class ZooSource:
         """The proxy scores that the graph holds."""
         return tuple(sorted(set(self._snapshot.proxies["name"].to_pylist())))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """24 hex digits of the snapshot's columns and of what is held out."""
         digest = hashlib.blake2b(digest_size=12)
-        shot = self._snapshot
-        for table in (shot.models, shot.datasets, shot.results, shot.proxies, shot.lineage, shot.pretrained_on):
+        for table in self._snapshot.tables:
             digest.update(repr(table.to_pydict()).encode())
         digest.update(repr(sorted(self._hold_out.items())).encode())
         return digest.hexdigest()

@@ -75,6 +75,13 @@ def test_datasets_of_the_same_content_or_named_are_held_out(zoo: Connection, tmp
     assert named.digest != ZooSource(snapshot, None, {}).digest == ZooSource(snapshot, ["a"], {}).digest
 
 
+def test_distances_given_later_are_another_backtest(zoo: Connection, tmp_path: Path) -> None:
+    before = ZooSource(take(zoo, tmp_path), None, {}).digest
+    (tmp_path / "far.csv").write_text("dataset,other,distance\na,b,0.5\n")
+    import_file(zoo, tmp_path / "far.csv", format="distances")
+    assert ZooSource(take(zoo, tmp_path), None, {}).digest != before
+
+
 def test_chosen_targets_and_rankers_only(zoo: Connection, tmp_path: Path) -> None:
     found = backtest(zoo, tmp_path, targets=["b"], only=["logme"])
     assert {(r.target, r.ranker) for r in found.records} == {("b", "history"), ("b", "logme")}

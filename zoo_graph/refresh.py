@@ -241,6 +241,10 @@ class _Inputs:
         return link_graph(self.snapshot, self.excluded)
 
     @cached_property
+    def graph_digest(self) -> str:
+        return graph_digest(self.graph)
+
+    @cached_property
     def families(self) -> tuple[str | None, ...]:
         models = self.snapshot.models
         columns = (models[name].to_pylist() for name in ("id", "family", "architecture"))
@@ -262,9 +266,7 @@ class _Inputs:
         if job == "dataset similarity":
             parts.append([(one.id, one.embedding_by, one.embedding) for one in self.described if one.embedding])
         if job == "link prediction":
-            return hashlib.blake2b(
-                f"{json.dumps(parts)}{graph_digest(self.graph)}".encode(), digest_size=16
-            ).hexdigest()
+            return hashlib.blake2b(f"{json.dumps(parts)}{self.graph_digest}".encode(), digest_size=16).hexdigest()
         digest = hashlib.blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=16)
         arrays = [self.matrix.scores, self.matrix.n, self.matrix.spread] if job == "scores" else [self.matrix.scores]
         for array in arrays:

@@ -37,7 +37,7 @@ from zoo_graph.snapshot import Floats, Integers
 
 _LOG = logging.getLogger(__name__)
 
-_MIN_DATASETS = 5  # with fewer, nothing tells whether a network helps
+MIN_DATASETS = 5  # with fewer, nothing tells whether a network helps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +71,12 @@ class Predictor:
         """
         columns = graph.columns(targets)
         with own_torch(0, self.settings.threads):
-            mean, sd = _predict(self, frame_of(graph, self.schema), read_results(graph.scores), columns)
+            mean, sd = said(self, frame_of(graph, self.schema), read_results(graph.scores), columns)
         return with_interval(graph, targets, mean, sd, self.calibration)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Trained:
+class Trained:
     """A network's weights at each checkpoint and the base it was trained on."""
 
     base: Base
@@ -94,7 +94,7 @@ def train(graph: ZooGraph, *, seed: int = 0, settings: Settings | None = None) -
     frame, results = frame_of(graph, schema_of(graph)), read_results(graph.scores)
     folds = _folds(results, settings, seed)
     with own_torch(seed, settings.threads):
-        trained = [_fit(frame, results.hide(fold), settings, seed + place) for place, fold in enumerate(folds)]
+        trained = [fit_on(frame, results.hide(fold), settings, seed + place) for place, fold in enumerate(folds)]
         return _assemble(frame, results, trained, folds, settings, seed)
 
 
@@ -120,9 +120,9 @@ def out_of_fold(graph: ZooGraph, *, folds: int = 5, seed: int = 0, settings: Set
             others = [j for j in range(len(dealt)) if j != k]
             trained, held_out = [nets[frozenset((j, k))] for j in others], [dealt[j] for j in others]
             predictor = _assemble(frame, results.hide(fold), trained, held_out, settings, seed)
-            found[:, fold] = _predict(predictor, frame, results, fold)[0]
+            found[:, fold] = said(predictor, frame, results, fold)[0]
         if len(rest):
-            found[:, rest] = _predict(_assemble(frame, results, [], [], settings, seed), frame, results, rest)[0]
+            found[:, rest] = said(_assemble(frame, results, [], [], settings, seed), frame, results, rest)[0]
     return found
 
 
@@ -137,10 +137,10 @@ def _none() -> Integers:
 
 def _fit_pairs(
     frame: Frame, results: Results, folds: list[Integers], settings: Settings, seed: int
-) -> dict[frozenset[int], _Trained]:
+) -> dict[frozenset[int], Trained]:
     """Returns a network for every two folds, trained without either."""
     return {
-        frozenset((j, k)): _fit(frame, results.hide(np.concatenate([folds[j], folds[k]])), settings, seed + place)
+        frozenset((j, k)): fit_on(frame, results.hide(np.concatenate([folds[j], folds[k]])), settings, seed + place)
         for place, (j, k) in enumerate(itertools.combinations(range(len(folds)), 2))
     }
 
@@ -148,17 +148,18 @@ def _fit_pairs(
 def _folds(results: Results, settings: Settings, seed: int) -> list[Integers]:
     """Returns the folds of the datasets that have results; none where there are too few of them."""
     columns = results.informative()
-    return deal(columns, settings.folds, [seed, 3]) if len(columns) >= _MIN_DATASETS else []
+    return deal(columns, settings.folds, [seed, 3]) if len(columns) >= MIN_DATASETS else []
 
 
-def _fit(frame: Frame, results: Results, settings: Settings, seed: int) -> _Trained:
+def fit_on(frame: Frame, results: Results, settings: Settings, seed: int) -> Trained:
+    """Trains a network on the results and nothing else; call it within `own_torch`."""
     base = choose_base(results, frame.design, seed)
-    return _Trained(base, fit(frame, results, base, settings, seed))
+    return Trained(base, fit(frame, results, base, settings, seed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _HeldOut:
-    """What the members say of results they never saw: rows of the results (N,), what their base leaves of each and
+class HeldOut:
+    """What members say of results they never saw: rows of the results (N,), what their base leaves of each and
     says of it, and at each checkpoint (C, N) correction and log-variance."""
 
     rows: Integers
@@ -169,19 +170,36 @@ class _HeldOut:
 
 
 def _assemble(
-    frame: Frame, results: Results, trained: list[_Trained], folds: list[Integers], settings: Settings, seed: int
+    frame: Frame, results: Results, trained: list[Trained], folds: list[Integers], settings: Settings, seed: int
 ) -> Predictor:
     """Returns the ensemble of networks each of which has not seen its fold of the results."""
-    base = choose_base(results, frame.design, seed)
-    if not trained:
-        return Predictor(frame.schema, settings, base, (), 0.0, Calibration())
+    held = [held_out(frame, results, one, fold, settings) for one, fold in zip(trained, folds, strict=True)]
+    return settle(frame, results, trained, held, choose_base(results, frame.design, seed), settings)
+
+
+def held_out(frame: Frame, results: Results, trained: Trained, fold: Integers, settings: Settings) -> HeldOut:
+    """Returns what a network says of the results on a fold that it never saw."""
     network = build(frame, settings)
-    parts = [
-        _look(network, frame, results, one, group)
-        for one, fold in zip(trained, folds, strict=True)
-        for group in target_groups(fold, results.n_datasets)
-    ]
-    held = _HeldOut(*(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in _HeldOut.__slots__))
+    return _joined([_look(network, frame, results, trained, g) for g in target_groups(fold, results.n_datasets)])
+
+
+def _joined(parts: Sequence[HeldOut]) -> HeldOut:
+    return HeldOut(*(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in HeldOut.__slots__))
+
+
+def settle(
+    frame: Frame,
+    results: Results,
+    trained: Sequence[Trained],
+    looked: Sequence[HeldOut],
+    base: Base,
+    settings: Settings,
+) -> Predictor:
+    """Returns the ensemble of the networks, its checkpoint, multiplier and intervals learnt from what was `looked` at:
+    what networks said of results that they never saw, row numbers being those of `results`. Without, the base alone."""
+    if not trained or not looked:
+        return Predictor(frame.schema, settings, base, (), 0.0, Calibration())
+    held = _joined(looked)
     gains, multipliers = zip(*(_gain(results, held, correction) for correction in held.correction), strict=True)
     best = int(np.argmax(gains))
     calibration = _calibrated(results, held, multipliers[best] * held.correction[best], held.log_variance[best])
@@ -196,16 +214,16 @@ def _assemble(
     return Predictor(frame.schema, settings, base, members, multipliers[best], calibration)
 
 
-def _look(network: Network, frame: Frame, results: Results, trained: _Trained, group: Integers) -> _HeldOut:
+def _look(network: Network, frame: Frame, results: Results, trained: Trained, group: Integers) -> HeldOut:
     visible = results.hide(group)
     episode = episode_of(frame, visible, results, trained.base, group)
     correction, log_variance = corrections(network, trained.states, episode)
     base = episode.base.numpy().astype(np.float64)
     rows = results.of(group)
-    return _HeldOut(rows, results.z[rows] - base, base, correction, log_variance)
+    return HeldOut(rows, results.z[rows] - base, base, correction, log_variance)
 
 
-def _gain(results: Results, held: _HeldOut, correction: Floats) -> tuple[float, float]:
+def _gain(results: Results, held: HeldOut, correction: Floats) -> tuple[float, float]:
     """Returns the squared error saved by the best multiplier of the correction, and that multiplier.
 
     The multiplier is the least-squares one after its evidence is cut by one standard error over datasets. A correction
@@ -231,14 +249,15 @@ def _centred(values: Floats, dataset: Integers) -> Floats:
     return values - (np.bincount(dataset, values) / np.maximum(np.bincount(dataset), 1))[dataset]
 
 
-def _calibrated(results: Results, held: _HeldOut, moved: Floats, log_variance: Floats) -> Calibration:
+def _calibrated(results: Results, held: HeldOut, moved: Floats, log_variance: Floats) -> Calibration:
     mean, sd = (np.full((results.n_models, results.n_datasets), np.nan) for _ in range(2))
     places = results.model[held.rows], results.dataset[held.rows]
     mean[places], sd[places] = held.base + moved, np.exp(log_variance / 2)
     return calibrate(mean, sd, results)
 
 
-def _predict(predictor: Predictor, frame: Frame, results: Results, columns: Integers) -> tuple[Floats, Floats]:
+def said(predictor: Predictor, frame: Frame, results: Results, columns: Integers) -> tuple[Floats, Floats]:
+    """Returns mean and standard deviation (M, K) of every model on the columns (K,), their own results unseen."""
     mean, sd = (np.zeros((results.n_models, len(columns))) for _ in range(2))
     places, network = np.arange(len(columns)), build(frame, predictor.settings)
     for group in target_groups(places, results.n_datasets):

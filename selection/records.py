@@ -93,13 +93,14 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a checkpoint is fine-tuned. Steps are optimizer steps; the schedule does not depend on `total_steps`.
+    """How a checkpoint is fine-tuned. Steps are optimizer steps.
 
     `head` for texts: "mean" is a linear layer whose logits are averaged over the tokens (saved as the family's token
     classification model, so it is exact in any family); "native" the family's own sequence classification head.
 
-    Warm-up is linear over `warmup_steps`, then the rate is constant: a run paused at any step and
-    resumed equals one that was never paused.
+    Warm-up is linear over `warmup_steps`, then the rate is level, and falls to zero over the last `cooldown` (a share
+    of `total_steps`): up to there nothing depends on how long the run will be, and one paused at any step and resumed
+    equals one that was never paused.
     """
 
     method: Method = "full"
@@ -109,6 +110,7 @@ class Recipe:
     batch_size: int = 32
     total_steps: int = 100
     warmup_steps: int = 10
+    cooldown: float = 0.25
     weight_decay: float = 0.01
     max_length: int = 128
     metric: str = "accuracy"

@@ -1,6 +1,6 @@
 """One fine-tune in memory: a headed model, its optimizer and its batches; from one step to another.
 
-Batches, dropout and the fresh head depend on (seed, step) alone and the learning rate on the step alone, so a run
+Batches, dropout and the fresh head depend on (seed, step) alone, the learning rate on the step and the recipe, so a run
 paused at any step and resumed equals one never paused, bit for bit on CPU at one number of threads.
 """
 
@@ -110,7 +110,7 @@ class Training:
         rows, labels = self._part("train")
         targets = torch.from_numpy(labels[batch]).to(self.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * min(1.0, step / max(1, self.recipe.warmup_steps))
+            group["lr"] = group["base_lr"] * rate_share(self.recipe, step)
         self.model.train()
         if self.recipe.method == "head":
             (encoder_of(self.model) or self.model).eval()  # neither dropout nor running statistics of a frozen encoder
@@ -139,6 +139,16 @@ class Training:
             rows, labels = self.dataset.part(part)
             self._encoded[part] = self.headed.encoded(rows), labels
         return self._encoded[part]
+
+
+def rate_share(recipe: Recipe, step: int) -> float:
+    """Share of the learning rate at `step` (from 1): warm-up, then level, then down over the last `cooldown` steps.
+
+    Warmup-stable-decay (Hu et al., arXiv 2404.06395): up to the cooldown no step depends on how many there will be.
+    """
+    up = step / max(1, recipe.warmup_steps)
+    down = (recipe.total_steps + 1 - step) / max(1.0, recipe.cooldown * recipe.total_steps)
+    return min(1.0, up, down)
 
 
 def source_of(trial: Trial) -> str:

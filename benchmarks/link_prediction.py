@@ -163,8 +163,8 @@ def mteb_long(data: Path) -> Matrix:
 # -- measuring
 
 
-def hide(scores: Floats, how: str) -> Floats:
-    generator = np.random.default_rng(0)
+def hide(scores: Floats, how: str, draw: int = 0) -> Floats:
+    generator = np.random.default_rng(draw)
     if how != "single":
         return np.where(generator.random(scores.shape) < int(how) / 100, np.nan, scores)
     found = scores.copy()

@@ -1,0 +1,162 @@
+"""What link prediction says of each dataset, and of all others for learning how far to trust it, that dataset unseen.
+
+A recall weighs link prediction by what it said of past datasets. In judging such a recall neither what is said of the
+target nor what was said of past datasets may come from networks that saw the target's results. The cheapest way that
+keeps this: datasets are dealt into K folds and a network is trained for every two of them, without either, so
+K (K - 1) / 2 in all, which is what `predictor.out_of_fold` trains too. A target of fold k is predicted by the
+networks that miss k and one other fold each; a past dataset of fold j by the one that misses j and k, while all
+results on fold k are hidden. When training ends and by how much corrections are multiplied is learnt on folds that
+those networks miss, j and k apart. Learnt anew for every target it would cost D times as much.
+
+So past predictions come from one network where the target's come from K - 1, and see one fold less: link prediction is
+trusted rather too little than too much. Other datasets of the target's own fold are predicted as the target is, with
+the whole fold hidden.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zoo_graph.errors import InputError
+from zoo_graph.link_prediction.features import schema_of
+from zoo_graph.link_prediction.graph import ZooGraph
+from zoo_graph.link_prediction.hetero import Frame, frame_of
+from zoo_graph.link_prediction.predictor import (
+    MIN_DATASETS,
+    HeldOut,
+    Predictor,
+    Trained,
+    fit_on,
+    held_out,
+    said,
+    settle,
+)
+from zoo_graph.link_prediction.results import Mask, Results, read_results, target_groups
+from zoo_graph.link_prediction.standing import choose_base
+from zoo_graph.link_prediction.training import Settings, own_torch
+from zoo_graph.snapshot import Floats, Integers
+
+FOLDS = 5
+_FEWEST_FOLDS = 3  # two that a network misses, and one to learn from
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Which results no network may see together: `kin` (D,) numbers datasets that are only ever left out together,
+    `folds` hold all D datasets, kin in one; `pairs` are the two folds that each network misses, none where there are
+    too few datasets with results."""
+
+    graph: ZooGraph
+    kin: Integers
+    folds: tuple[Integers, ...]
+    pairs: tuple[Pair, ...]
+    settings: Settings
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nested:
+    """`said` (M, D): of each dataset as the target. `past` (K, M, D): of all datasets for targets of each fold, by
+    networks that never saw a result on that fold. `fold` (D,) is each dataset's. All on the z-scale, nothing nan."""
+
+    said: Floats
+    past: Floats
+    fold: Integers
+
+    def of(self, column: int) -> tuple[Floats, Floats]:
+        """Returns what is said of one target (M,), and for it of all datasets (M, D); its own column there is idle."""
+        return self.said[:, column], self.past[self.fold[column]]
+
+
+def plan(
+    graph: ZooGraph,
+    kin: Integers | None = None,
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+    settings: Settings | None = None,
+) -> Plan:
+    """Deals the datasets into at most `folds` folds; those of equal `kin` (D,) go together.
+
+    Raises:
+        InputError: fewer than three folds, or kin of another length.
+    """
+    n_datasets = len(graph.datasets)
+    kin = np.arange(n_datasets) if kin is None else kin
+    if folds < _FEWEST_FOLDS or kin.shape != (n_datasets,):
+        raise InputError(
+            f"got {folds} folds and kin of {len(kin)} datasets; wanted at least {_FEWEST_FOLDS} folds, and a group "
+            f"for each of the {n_datasets} datasets"
+        )
+    informative = np.isin(np.arange(n_datasets), read_results(graph.scores).informative())
+    dealt = _deal(informative, kin, folds, seed)
+    enough = informative.sum() >= MIN_DATASETS and len(dealt) >= _FEWEST_FOLDS
+    pairs = tuple(itertools.combinations(range(len(dealt)), 2)) if enough else ()
+    return Plan(graph, kin, dealt, pairs, replace(settings or Settings(), folds=folds), seed)
+
+
+def _deal(informative: Mask, kin: Integers, folds: int, seed: int) -> tuple[Integers, ...]:
+    """Groups at random, large ones first, each into the fold with the fewest datasets that have results."""
+    groups = np.random.default_rng([seed, 3]).permutation(np.unique(kin))
+    weight = {group: int(informative[kin == group].sum()) for group in groups.tolist()}
+    load = [(0, 0)] * min(folds, max(1, sum(size > 0 for size in weight.values())))
+    dealt: list[list[int]] = [[] for _ in load]
+    for group in sorted(weight, key=lambda group: -weight[group]):
+        place = load.index(min(load))
+        members = np.flatnonzero(kin == group).tolist()
+        dealt[place] += members
+        load[place] = (load[place][0] + weight[group], load[place][1] + len(members))
+    return tuple(np.array(sorted(members), dtype=np.int64) for members in dealt)
+
+
+def fit_pair(plan: Plan, pair: Pair) -> Trained:
+    """Trains the network that misses two folds. Same plan and pair, same weights."""
+    graph = plan.graph
+    missed = np.concatenate([plan.folds[pair[0]], plan.folds[pair[1]]])
+    with own_torch(plan.seed, plan.settings.threads):
+        frame, results = frame_of(graph, schema_of(graph)), read_results(graph.scores)
+        return fit_on(frame, results.hide(missed), plan.settings, plan.seed + plan.pairs.index(pair))
+
+
+def nested(plan: Plan, networks: Mapping[Pair, Trained]) -> Nested:
+    """Returns what is said of every dataset by the networks of all pairs; by the base alone where the plan has none."""
+    graph = plan.graph
+    frame, results = frame_of(graph, schema_of(graph)), read_results(graph.scores)
+    fold = np.zeros(len(graph.datasets), dtype=np.int64)
+    found = Nested(np.zeros(graph.scores.shape), np.zeros((len(plan.folds), *graph.scores.shape)), fold)
+    with own_torch(plan.seed, plan.settings.threads):
+        for k, columns in enumerate(plan.folds):
+            fold[columns] = k
+            _say(plan, networks, frame, results, k, found)
+    return found
+
+
+def _say(plan: Plan, networks: Mapping[Pair, Trained], frame: Frame, results: Results, k: int, found: Nested) -> None:
+    """Fills in what is said of the targets of fold k, and for them of all other datasets."""
+    hidden = results.hide(plan.folds[k])
+    base = choose_base(hidden, frame.design, plan.seed)
+    others = [j for j in range(len(plan.folds)) if j != k]
+    missing = {j: networks[min(j, k), max(j, k)] for j in others if plan.pairs}
+    looked = {j: held_out(frame, hidden, one, plan.folds[j], plan.settings) for j, one in missing.items()}
+
+    def settled(trained: Sequence[Trained], seen: Sequence[HeldOut]) -> Predictor:
+        return settle(frame, hidden, trained, seen, base, plan.settings)
+
+    together = settled(list(missing.values()), list(looked.values()))
+    for columns, visible in _hiding(plan, results, plan.folds[k]):
+        found.said[:, columns] = said(together, frame, visible, columns)[0]
+    found.past[k][:, plan.folds[k]] = said(together, frame, hidden, plan.folds[k])[0]
+    for j in others:
+        alone = settled([missing[j]], [looked[i] for i in missing if i != j]) if missing else together
+        for columns, visible in _hiding(plan, hidden, plan.folds[j]):
+            found.past[k][:, columns] = said(alone, frame, visible, columns)[0]
+
+
+def _hiding(plan: Plan, results: Results, columns: Integers) -> Iterator[tuple[Integers, Results]]:
+    """Yields columns, a few together in large zoos, and the results without them and their kin."""
+    for group in target_groups(columns, results.n_datasets):
+        yield group, results.hide(np.flatnonzero(np.isin(plan.kin, plan.kin[group])))

@@ -18,8 +18,9 @@ from selection.recall.prediction import (
     predict,
     shared_residuals,
 )
+from selection.recall.shapes import Shapes, standardise_proxy
 from selection.recall.similarity import Relations, relate
-from selection.recall.stacking import Belief, Trust, apply_trust, learn_trust, standardise_proxy
+from selection.recall.stacking import Belief, Trust, apply_trust, learn_trust
 
 N_DRAWS = 2000
 
@@ -65,11 +66,11 @@ def learn_posterior(evidence: Evidence, level: float) -> Posterior:
     history = weigh_history(plain, relations)
     names = tuple(sorted(name for name, values in evidence.proxies.items() if np.isfinite(values).any()))
     trust = learn_trust(history, evidence.past_proxies, names)
+    shapes = Shapes.of(history.columns.z)
     beliefs = [
-        _believe(history, trust, _past_proxies(evidence, trust, history, d), d) for d in range(len(evidence.datasets))
+        _believe(history, trust, _past_proxies(evidence, trust, shapes, d), d) for d in range(len(evidence.datasets))
     ]
-    standardised = np.stack([standardise_proxy(evidence.proxies[name]) for name in trust.names] or [_nothing(evidence)])
-    belief = _believe(history, trust, standardised, None)
+    belief = _believe(history, trust, _proxies(evidence, trust, shapes), None)
     residuals = _residuals(history, beliefs)
     measured = _nothing(evidence) if evidence.measured is None else evidence.measured
     levels = Levels.of(evidence.proxies, evidence.past_proxies)
@@ -101,11 +102,18 @@ def _believe(history: History, trust: Trust, proxies: FloatArray, left_out: int 
     return apply_trust(belief, ability, proxies, trust, left_out)
 
 
-def _past_proxies(evidence: Evidence, trust: Trust, history: History, d: int) -> FloatArray:
+def _proxies(evidence: Evidence, trust: Trust, shapes: Shapes) -> FloatArray:
+    usual = shapes.usual()
+    columns = [standardise_proxy(evidence.proxies[name], usual) for name in trust.names]
+    return np.stack(columns or [_nothing(evidence)])
+
+
+def _past_proxies(evidence: Evidence, trust: Trust, shapes: Shapes, d: int) -> FloatArray:
     """What the target's treatment would have seen on dataset d; nothing where no weights were learnt."""
     if not trust.learnt:
         return _nothing(evidence)[None]
-    return np.stack([standardise_proxy(evidence.past_proxies[name][:, d]) for name in trust.names])
+    usual = shapes.usual(d)
+    return np.stack([standardise_proxy(evidence.past_proxies[name][:, d], usual) for name in trust.names])
 
 
 def _residuals(history: History, beliefs: list[Belief]) -> FloatArray:

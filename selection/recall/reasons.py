@@ -8,7 +8,8 @@ from selection.recall.choice import Choice
 from selection.recall.evidence import Evidence, FloatArray
 from selection.recall.lists import Policy
 from selection.recall.posterior import Posterior
-from selection.recall.stacking import MIN_DATASETS, MIN_MODELS, PRIOR_CORRELATION
+from selection.recall.shapes import MIN_MODELS
+from selection.recall.stacking import MIN_DATASETS, PRIOR_CORRELATION
 
 TINY_DATASETS, TINY_MODELS = 4, 5
 _MOST_PROXIES = 4  # a line that people read

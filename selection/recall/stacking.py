@@ -13,26 +13,29 @@ from selection.recall.ability import Ability
 from selection.recall.evidence import BoolArray, FloatArray
 from selection.recall.history import History
 from selection.recall.nonnegative import solve
+from selection.recall.shapes import MIN_MODELS, Shapes, standardise_proxy
 
 MIN_DATASETS = 4
-MIN_MODELS = 5
 # Correlation of an untested proxy with the result: under the .4-.6 that single proxies reach on published zoos.
 PRIOR_CORRELATION = 0.3
 # In pseudo-datasets of pull towards zero weight.
 _RIDGES = (0.3, 1.0, 3.0, 10.0)
-_CLIP = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """Learnt weights: `weights` (J,) per proxy, `damping` of what was believed before, and the share of the
-    squared error that remains. `left_out` (D, J + 1) are weights and damping learnt without each dataset (nan
-    where a dataset had no say: there the others' apply)."""
+    """Learnt weights: `solution` (2J + 2,) of the features, `left_out` those learnt without each dataset (where a
+    dataset had no say the others' apply), and the share of the squared error that remains."""
 
-    weights: FloatArray
-    damping: float
+    solution: FloatArray
     remaining: float
     left_out: Mapping[int, FloatArray]
+
+    @property
+    def weights(self) -> FloatArray:
+        """What each proxy (J,) moves a model by for one of its units, the mean of above and below its middle."""
+        above, below = np.split(self.solution[:-2], 2)
+        return np.asarray(above + below / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,6 @@ class Belief:
     sd: FloatArray
 
 
-def standardise_proxy(values: FloatArray) -> FloatArray:
-    """Standardises one proxy (M,) over the models it was computed for, outliers clipped; not finite becomes nan.
-
-    Fewer than two values, or none that differ, tell nothing and become nan.
-    """
-    seen = np.isfinite(values)
-    result = np.full(values.shape, np.nan)
-    if seen.sum() < 2:
-        return result
-    known = values[seen]
-    low, middle, high = np.percentile(known, [25, 50, 75])
-    # An even half of the values may be tied: then the plain deviation has to do.
-    spread = (high - low) / 1.349 or float(np.abs(known - middle).max())
-    if spread <= 1e-12 * max(1e-3, abs(low), abs(high)):
-        return result
-    clipped = np.clip((known - middle) / spread, -_CLIP, _CLIP)
-    result[seen] = (clipped - clipped.mean()) / clipped.std()
-    return result
-
-
 def learn_trust(history: History, past_proxies: Mapping[str, FloatArray], names: tuple[str, ...]) -> Trust:
     """Learns weights for those of `names` that have a past on at least `MIN_DATASETS` datasets.
 
@@ -86,7 +69,8 @@ def learn_trust(history: History, past_proxies: Mapping[str, FloatArray], names:
     z = history.columns.z
     if z.shape[1] < MIN_DATASETS:
         return Trust(names, None, None, 0)
-    past = {name: _past(past_proxies[name], z) for name in names if name in past_proxies}
+    shapes = Shapes.of(z)
+    past = {name: _past(past_proxies[name], z, shapes) for name in names if name in past_proxies}
     learnable = tuple(name for name, values in past.items() if _datasets(values).sum() >= MIN_DATASETS)
     if not learnable:
         return Trust(names, None, None, 0)
@@ -97,10 +81,10 @@ def learn_trust(history: History, past_proxies: Mapping[str, FloatArray], names:
     return Trust(learnable, with_history, without, n_datasets)
 
 
-def _past(values: FloatArray, z: FloatArray) -> FloatArray:
+def _past(values: FloatArray, z: FloatArray, shapes: Shapes) -> FloatArray:
     """The proxy standardised per dataset over the models that also have a result; nan elsewhere."""
     paired = np.where(np.isnan(z), np.nan, values)
-    columns = [standardise_proxy(column) for column in paired.T]
+    columns = [standardise_proxy(column, shapes.usual(d)) for d, column in enumerate(paired.T)]
     thin = [(~np.isnan(column)).sum() < MIN_MODELS for column in columns]
     return np.stack([column * np.nan if few else column for column, few in zip(columns, thin, strict=True)], axis=1)
 
@@ -111,7 +95,7 @@ def _datasets(values: FloatArray) -> BoolArray:
 
 
 def _learn(proxies: FloatArray, z: FloatArray, beliefs: list[FloatArray]) -> Regime:
-    """Nonnegative ridge of z - belief on the proxies and on -belief, the ridge chosen by leave-one-dataset-out.
+    """Nonnegative ridge of z - belief on `_features`, the ridge chosen by leave-one-dataset-out.
 
     Weights are kept only if they cut the left-out squared error by more than one standard error over datasets.
     """
@@ -128,17 +112,25 @@ def _learn(proxies: FloatArray, z: FloatArray, beliefs: list[FloatArray]) -> Reg
     best = int(gains.mean(axis=1).argmax())
     gain, deviation = gains[best].mean(), gains[best].std(ddof=1) / np.sqrt(len(energy))
     if gain <= deviation:
-        nothing = np.zeros(len(proxies))
-        return Regime(nothing, 0.0, 1.0, {})
-    weights = solve(gram.sum(axis=0), pull.sum(axis=0), _RIDGES[best])
+        return Regime(np.zeros(len(pull[0])), 1.0, {})
+    solution = solve(gram.sum(axis=0), pull.sum(axis=0), _RIDGES[best])
     left_out = dict(zip(indices, trials[best], strict=True))
-    return Regime(weights[:-1], float(weights[-1]), max(0.05, float(1 - gain / energy.mean())), left_out)
+    return Regime(solution, max(0.05, float(1 - gain / energy.mean())), left_out)
+
+
+def _features(proxies: FloatArray, belief: FloatArray) -> FloatArray:
+    """(2J + 2, M): the proxies (J, M), again where below their middle, -belief, and again where above 0.
+
+    A nonnegative combination is concave: a low proxy may warn of more than a high one promises, and what is believed
+    to be far ahead may be held back more than what is believed to be behind.
+    """
+    return np.vstack([proxies, np.minimum(proxies, 0.0), -belief, -np.maximum(belief, 0.0)])
 
 
 def _design(proxies: FloatArray, belief: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rows for the models with any proxy: the proxies (nan as 0, the mean) and -belief, all centred; and z - belief."""
+    """Features (rows, 2J + 2) of the models with any proxy (nan as 0, the mean), and z - belief, all centred."""
     rows = np.asarray((~np.isnan(proxies)).any(axis=0))
-    columns = np.vstack([np.nan_to_num(proxies[:, rows]), -belief[rows]])
+    columns = _features(np.nan_to_num(proxies[:, rows]), belief[rows])
     residual = z[rows] - belief[rows]
     return (columns - columns.mean(axis=1, keepdims=True)).T, residual - residual.mean()
 
@@ -176,10 +168,8 @@ def apply_trust(belief: Belief, ability: Ability, proxies: FloatArray, trust: Tr
 def _shift(
     belief: FloatArray, proxies: FloatArray, rows: BoolArray, regime: Regime, left_out: int | None
 ) -> tuple[FloatArray, float]:
-    solution = np.append(regime.weights, regime.damping)
-    if left_out is not None:
-        solution = regime.left_out.get(left_out, solution)
-    move = solution[:-1] @ proxies - solution[-1] * belief
+    solution = regime.solution if left_out is None else regime.left_out.get(left_out, regime.solution)
+    move = solution @ _features(proxies, belief)
     shift = np.zeros(len(belief))
     shift[rows] = move[rows] - move[rows].mean()
     return shift, regime.remaining
@@ -191,13 +181,11 @@ def _apply_prior(belief: Belief, proxies: FloatArray, rows: BoolArray) -> Belief
     The more is known of a model already, the less an untested proxy moves it.
     """
     rho = PRIOR_CORRELATION
-    average = np.where(
-        rows, np.nan_to_num(proxies).sum(axis=0) / np.maximum(1, (~np.isnan(proxies)).sum(axis=0)), np.nan
-    )
-    composite = standardise_proxy(average)
-    rows = ~np.isnan(composite)
-    if not rows.any():
+    average = np.nan_to_num(proxies).sum(axis=0) / np.maximum(1, (~np.isnan(proxies)).sum(axis=0))
+    spread = float(average[rows].std())
+    if spread <= 1e-9:
         return belief
+    composite = (average - average[rows].mean()) / spread
     variance = belief.sd**2
     evidence = rho**2 * variance + 1 - rho**2
     centre = belief.mean[rows].mean()

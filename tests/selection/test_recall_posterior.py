@@ -10,8 +10,9 @@ from selection.recall import Evidence
 from selection.recall.history import learn_history, weigh_history
 from selection.recall.posterior import learn_posterior
 from selection.recall.prediction import Levels, learn_unit
+from selection.recall.shapes import Shapes, standardise_proxy
 from selection.recall.similarity import relate
-from selection.recall.stacking import Belief, apply_trust, learn_trust, standardise_proxy
+from selection.recall.stacking import Belief, apply_trust, learn_trust
 from selection.records import Candidate
 
 NAN = np.nan
@@ -54,7 +55,8 @@ def test_calibration_gives_each_dataset_its_proxies_with_weights_that_never_saw_
     missed = []
     for d, one in enumerate(history.left_out):
         alone = Belief(one.mean, np.sqrt(one.variance + history.variances.noise))
-        proxy = standardise_proxy(evidence.past_proxies["p"][:, d])[None]
+        usual = Shapes.of(history.columns.z).usual(d)
+        proxy = standardise_proxy(evidence.past_proxies["p"][:, d], usual)[None]
         belief = apply_trust(alone, one, proxy, trust, d)
         missed.append((history.columns.z[:, d] - belief.mean) / belief.sd)
     assert trust.with_history.weights[0] > 0.1
@@ -73,7 +75,8 @@ def test_calibration_learns_how_hard_a_dataset_is_from_the_proxies_of_the_others
     missed = []
     for d, one in enumerate(history.left_out):
         alone = Belief(one.mean, np.sqrt(one.variance + history.variances.noise))
-        belief = apply_trust(alone, one, standardise_proxy(proxy[:, d])[None], trust, d)
+        usual = Shapes.of(history.columns.z).usual(d)
+        belief = apply_trust(alone, one, standardise_proxy(proxy[:, d], usual)[None], trust, d)
         unit = learn_unit(history.columns, d, levels)
         variance = unit.offset_variance + (unit.spread * belief.sd) ** 2 + unit.spread_variance * belief.mean**2
         missed.append((evidence.scores[:, d] - unit.offset - unit.spread * belief.mean) / np.sqrt(variance))

@@ -45,7 +45,7 @@ from zoo_graph.backtest.report import Group  # noqa: E402
 from zoo_graph.backtest.run import run  # noqa: E402
 from zoo_graph.backtest.summary import Results, results  # noqa: E402
 from zoo_graph.link_prediction import mixed  # noqa: E402
-from zoo_graph.link_prediction import results as visible
+from zoo_graph.link_prediction import results as visible  # noqa: E402
 from zoo_graph.link_prediction.graph import ZooGraph  # noqa: E402
 from zoo_graph.link_prediction.nested import Nested, Plan, fit_pair, nested, plan  # noqa: E402
 

@@ -3,7 +3,7 @@
 `score` is always larger-is-better. Seconds are wall clock unless the name says `cpu_seconds`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,9 @@ Method = Literal["full", "head"]
 Precision = Literal["float32", "bfloat16"]
 Head = Literal["mean", "native"]
 DroppedBecause = Literal["halved", "failed", "cut off"]
+Policy = Literal["brute_force", "successive_halving", "hyperband", "two_phase", "racing"]
+# 2PS's trends by model: for each share of a run's length, clusters' (mean validation score, mean final score).
+Clusters = Mapping[str, tuple[tuple[tuple[float, float], ...], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,27 @@ class Recipe:
     precision: Precision = "float32"
     seed: int = 0
     threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How runs end, as learnt from finished ones (`trends.learn_trend`); part of a plan, so that decisions replay.
+
+    `covariance` (q, q) is of a candidate's deviations from the others' mean: final score, recall, probe, then the
+    curve at `shares` of the run's length; in units of the spread of final scores (recall in its own). `shifts` (q) are
+    models' own, in the same units. `spread` (typical, and how its logarithm varies) is in score units, and so are
+    `gains` (q): the mean final score less the mean of the column, and how that varies between fields.
+    """
+
+    shares: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    shifts: Mapping[str, tuple[float, ...]]
+    spread: float
+    spread_log_sd: float
+    gains: tuple[float, ...]
+    gain_sds: tuple[float, ...]
+    n_runs: int
+    n_fields: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "selection": [
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
-        "embedding", "heads", "classifier", "schedule", "recipes", "trends", "halving", "recall", "pace", "planning",
+        "embedding", "heads", "classifier", "trends", "other_trends", "halving",
+        "schedule", "recipes", "recall", "pace", "planning",
         "probing", "trainer", "race", "journal", "simulated", "training", "finetune", "executors", "runner", "measure",
         "uncertainty", "wording", "chart", "page", "report",
     ],

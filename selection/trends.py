@@ -1,0 +1,345 @@
+"""How a run will end: from recall, a probe and a partial validation curve to its final score, with an interval.
+
+One Gaussian model of how all of these go together, learnt from every finished run of the zoo: within a dataset, each
+candidate's deviations from the others' mean, in units of the spread of final scores. So it needs no equal scales, and
+what every candidate shares (an easy dataset, a slow recipe) decides nothing. Knows plain records; knows no training,
+no files and no graph. 2PS's trends and the power law, to compare with, stand in `other_trends`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selection.records import Trend
+
+FloatArray = NDArray[np.float64]
+
+# Columns of a trend before those of the curve.
+FINAL, RECALLED, PROBE, CURVE = 0, 1, 2, 3
+# What is held where there is no history: as much as this many runs say, so that few runs change little.
+PRIOR_RUNS = 16.0
+# Guessed variances of what is seen minus the final score, in units of the spread of final scores: of a curve's point
+# at the very start (it falls linearly to the end), of one validation score, of a probe, of recall.
+_EARLY, _NOISE, _PROBE, _RECALLED = 3.0, 0.2, 2.0, 1.5
+# A dataset with fewer candidates than this says nothing of spread.
+_FEWEST = 3
+_SPREADS = np.exp(np.linspace(-1.5, 1.5, 7))
+_OUTLIER = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A finished run: validation scores at shares of its length (ascending, in (0, 1]) and the score it ended with.
+
+    Runs are compared within one `field`: a dataset, metric, recipe and seed. `recalled` is what recall would have said
+    of the model there, without having seen the dataset (any scale within a zoo), `probe` a linear probe's score.
+    """
+
+    model: str
+    field: str
+    shares: tuple[float, ...]
+    scores: tuple[float, ...]
+    final: float
+    recalled: float = math.nan
+    probe: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a candidate so far: as in `Curve`, without the end."""
+
+    model: str
+    shares: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+    recalled: float = math.nan
+    probe: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Final scores of K candidates: a mixture of Gaussians, one for each spread the dataset may have.
+
+    `weights` (G,), `means` (G, K) and `covariances` (G, K, K) are deviations from the candidates' mean final score;
+    `level` and `level_sd` are that mean's own, nan where nothing tells it. Decisions need no level.
+    """
+
+    models: tuple[str, ...]
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray
+    level: float
+    level_sd: float
+
+    @property
+    def mean(self) -> FloatArray:
+        """(K,) expected deviations from the candidates' mean."""
+        return np.asarray(self.weights @ self.means)
+
+    @property
+    def sd(self) -> FloatArray:
+        """(K,) standard deviations of the deviations."""
+        second = np.diagonal(self.covariances, axis1=1, axis2=2) + self.means**2
+        return np.sqrt(np.maximum(self.weights @ second - self.mean**2, 0.0))
+
+    def interval(self, z: float = 1.645) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(K,) scores, their low and high ends (90 % by default)."""
+        score, width = self.level + self.mean, z * np.hypot(self.sd, self.level_sd)
+        return score, score - width, score + width
+
+    def draws(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """(n, K) joint draws of the deviations."""
+        counts = rng.multinomial(n, self.weights)
+        return np.vstack(
+            [
+                _gaussian(mean, covariance, count, rng)
+                for mean, covariance, count in zip(self.means, self.covariances, counts, strict=True)
+            ]
+        )
+
+
+def learn_trend(curves: Sequence[Curve], shares: Sequence[float]) -> Trend:
+    """How runs end, learnt from `curves`, at `shares` (ascending, in (0, 1]) of a run's length.
+
+    Covariances are over all fields with three candidates or more, each cell over the runs that have both; they are
+    shrunk towards `default_trend` as if that stood for 16 runs. Without curves it is `default_trend`, whose intervals
+    are wide. Slow starters: each model's own mean deviation of a point from what its final score lets expect, shrunk by
+    how much such means vary between models.
+    """
+    fields = [one for one in _fields(curves, shares) if one is not None]
+    if not fields:
+        return default_trend(shares)
+    values = np.vstack([one.values for one in fields])
+    names = [name for one in fields for name in one.models]
+    first = _covariance(values, shares)
+    shifts = _shifts(values, names, first)
+    covariance = _covariance(values - np.array([shifts[name] for name in names]), shares)
+    spreads = np.log([one.spread for one in fields])
+    gains = np.array([one.gains for one in fields])
+    known = np.isfinite(gains).sum(axis=0)
+    guess = default_trend(shares)
+    typical = float(np.exp(spreads.mean()))
+    return Trend(
+        shares=tuple(shares),
+        covariance=_rows(covariance),
+        shifts={name: tuple(map(float, row)) for name, row in shifts.items() if row.any()},
+        spread=typical,
+        spread_log_sd=max(0.3, float(spreads.std())),
+        gains=tuple(float(g) for g in _mean(gains)),
+        gain_sds=tuple(
+            float(sd) if n > 1 else wide
+            for sd, n, wide in zip(
+                _sd(gains), known, (sd * typical / guess.spread for sd in guess.gain_sds), strict=True
+            )
+        ),
+        n_runs=len(values),
+        n_fields=len(fields),
+    )
+
+
+def default_trend(shares: Sequence[float]) -> Trend:
+    """What is held without any finished run: early points tell little, later ones more; a guess, and a wide one."""
+    n = CURVE + len(shares)
+    return Trend(tuple(shares), _rows(_guess(shares)), {}, 0.05, 1.0, (0.0,) * n, (0.1,) * n, 0, 0)
+
+
+def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
+    """The final scores of these candidates, by what is seen of each; points that are no share of the trend's are left.
+
+    The dataset's own level at each point has a flat prior, its spread a log-normal one. Cost O(K S^3).
+    """
+    values = np.array([_row(one, trend) for one in seen])
+    covariance = np.array(trend.covariance)
+    grid = [_conditional(values, trend.spread * factor, covariance) for factor in _SPREADS]
+    log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * (np.log(_SPREADS) / trend.spread_log_sd) ** 2
+    weights = np.exp(log_weight - log_weight.max())
+    level, level_sd = _level(values, trend)
+    return Forecast(
+        models=tuple(one.model for one in seen),
+        weights=weights / weights.sum(),
+        means=np.stack([one.mean for one in grid]),
+        covariances=np.stack([one.covariance for one in grid]),
+        level=level,
+        level_sd=level_sd,
+    )
+
+
+def simulate(trend: Trend, seen: Sequence[Seen], rng: np.random.Generator) -> tuple[list[Seen], FloatArray]:
+    """Runs to the end as they may turn out, given what is seen: the candidates with whole curves, and finals (K,)."""
+    values = np.array([_row(one, trend) for one in seen])
+    spread = trend.spread * float(np.exp(trend.spread_log_sd * rng.standard_normal()))
+    covariance = np.array(trend.covariance)
+    scaled = _scaled(values, spread)
+    level = _mean(scaled)
+    drawn = np.empty_like(values)
+    for place, row in enumerate(scaled - level):
+        known = np.isfinite(row)
+        gain = np.linalg.solve(covariance[np.ix_(known, known)], covariance[known]) if known.any() else None
+        mean = row[known] @ gain if gain is not None else np.zeros(len(row))
+        rest = covariance - covariance[:, known] @ gain if gain is not None else covariance
+        drawn[place] = _gaussian(mean, rest, 1, rng)[0]
+    runs = [
+        Seen(one.model, trend.shares, tuple(spread * row[CURVE:]), one.recalled, one.probe)
+        for one, row in zip(seen, drawn, strict=True)
+    ]
+    return runs, spread * drawn[:, FINAL]
+
+
+# -- learning
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Runs that compete: standardised deviations (K, q), their models, the spread of finals, gains (q,)."""
+
+    values: FloatArray
+    models: tuple[str, ...]
+    spread: float
+    gains: FloatArray = field(repr=False)
+
+
+def _fields(curves: Sequence[Curve], shares: Sequence[float]) -> list[_Field | None]:
+    grouped: dict[str, dict[str, Curve]] = {}
+    for one in curves:
+        if math.isfinite(one.final):
+            grouped.setdefault(one.field, {})[one.model] = one
+    return [_field(list(runs.values()), shares) for _, runs in sorted(grouped.items())]
+
+
+def _field(runs: Sequence[Curve], shares: Sequence[float]) -> _Field | None:
+    """The field's runs side by side; None where they are too few or all end alike."""
+    raw = np.array([[one.final, one.recalled, one.probe, *at_shares(one, shares)] for one in runs])
+    spread = float(raw[:, FINAL].std()) if len(raw) >= _FEWEST else 0.0
+    if spread <= 0.0:
+        return None
+    scaled = _scaled(raw, spread)
+    values = np.clip(scaled - _mean(scaled), -_OUTLIER, _OUTLIER)
+    both = raw[:, [FINAL]] + 0.0 * raw  # finals where the column is known
+    return _Field(values, tuple(one.model for one in runs), spread, _mean(both - raw))
+
+
+def at_shares(one: Curve, shares: Sequence[float]) -> FloatArray:
+    """Scores at the shares, linear between points; nan before the first and after the last."""
+    if not one.shares:
+        return np.full(len(shares), np.nan)
+    return np.asarray(np.interp(shares, one.shares, one.scores, left=np.nan, right=np.nan))
+
+
+def _covariance(values: FloatArray, shares: Sequence[float]) -> FloatArray:
+    """(q, q) second moments of what both columns know, shrunk to the guess and made positive definite."""
+    known = np.isfinite(values).astype(float)
+    filled = np.nan_to_num(values)
+    n = known.T @ known
+    mixed = (PRIOR_RUNS * _guess(shares) + filled.T @ filled) / (PRIOR_RUNS + n)
+    roots, vectors = np.linalg.eigh(mixed)
+    return np.asarray((vectors * np.maximum(roots, 1e-3)) @ vectors.T)
+
+
+def _guess(shares: Sequence[float]) -> FloatArray:
+    """The covariance held without history: the final score plus noise that shrinks along the curve."""
+    at = np.asarray(shares, dtype=float)
+    n = CURVE + len(at)
+    found = np.ones((n, n))
+    found[CURVE:, CURVE:] += _EARLY * (1.0 - np.maximum.outer(at, at)) + _NOISE * np.eye(len(at))
+    found[PROBE, PROBE] += _PROBE
+    found[RECALLED, RECALLED] += _RECALLED
+    return found
+
+
+def _shifts(values: FloatArray, names: Sequence[str], covariance: FloatArray) -> dict[str, FloatArray]:
+    """(q,) by model: how its probe and points stand beside what its final score lets expect, on average; shrunk."""
+    slope = covariance[FINAL] / covariance[FINAL, FINAL]
+    rest = values - values[:, [FINAL]] * slope
+    rest[:, [FINAL, RECALLED]] = 0.0
+    models, owner = np.unique(names, return_inverse=True)
+    counts = np.array([np.isfinite(rest[owner == place]).sum(axis=0) for place in range(len(models))])
+    means = np.array([_mean(rest[owner == place]) for place in range(len(models))])
+    freedom = counts.sum(axis=0) - (counts > 0).sum(axis=0)
+    error = np.nansum((rest - means[owner]) ** 2, axis=0) / np.maximum(freedom, 1) / np.maximum(counts, 1)
+    between = np.maximum(_mean(np.where(counts > 0, means**2 - error, np.nan)), 0.0)
+    shrunk = means * between / np.maximum(between + error, 1e-12)
+    return {str(model): shrunk[place] for place, model in enumerate(models)}
+
+
+# -- forecasting
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditional:
+    mean: FloatArray
+    covariance: FloatArray
+    log_likelihood: float
+
+
+def _row(one: Seen, trend: Trend) -> FloatArray:
+    """(q,) what is seen, less the model's own shift; nan where it is not. The shift stays in units of spread."""
+    at = {round(share, 9): score for share, score in zip(one.shares, one.scores, strict=True)}
+    curve = [at.get(round(share, 9), math.nan) for share in trend.shares]
+    shift = np.array(trend.shifts.get(one.model, (0.0,) * (CURVE + len(curve))))
+    return np.array([math.nan, one.recalled, one.probe, *curve]) - trend.spread * shift
+
+
+def _scaled(values: FloatArray, spread: float) -> FloatArray:
+    """In units of the spread, but for recall, which has its own."""
+    scale = np.full(values.shape[1], spread)
+    scale[RECALLED] = 1.0
+    return np.asarray(values / scale)
+
+
+def _conditional(values: FloatArray, spread: float, covariance: FloatArray) -> _Conditional:
+    """Final deviations given what is seen, were this the dataset's spread: generalised least squares for the levels."""
+    scaled = _scaled(values, spread)
+    k, q = scaled.shape
+    precision, moment, fit, log_det = np.zeros((q, q)), np.zeros(q), 0.0, 0.0
+    gains = np.zeros((k, q))
+    for place, row in enumerate(scaled):
+        known = np.isfinite(row)
+        inverse = np.linalg.inv(covariance[np.ix_(known, known)])
+        gains[place, known] = covariance[FINAL, known] @ inverse
+        precision[np.ix_(known, known)] += inverse
+        moment[known] += inverse @ row[known]
+        fit += row[known] @ inverse @ row[known]
+        log_det -= np.linalg.slogdet(inverse)[1]
+    used = np.diagonal(precision) > 0
+    spent = np.zeros((q, q))
+    spent[np.ix_(used, used)] = np.linalg.inv(precision[np.ix_(used, used)])
+    level = spent @ moment
+    mean = np.nansum(gains * np.where(np.isfinite(scaled), scaled - level, 0.0), axis=1)
+    own = covariance[FINAL, FINAL] - np.einsum("kq,qp,kp->k", gains, covariance, gains)
+    joint = np.diag(own) + gains @ spent @ gains.T
+    n_scores = int(np.isfinite(np.delete(values, RECALLED, axis=1)).sum())
+    n_levels = int(np.delete(used, RECALLED).sum())
+    log_likelihood = -0.5 * (fit - moment @ level + log_det + np.linalg.slogdet(precision[np.ix_(used, used)])[1]) - (
+        n_scores - n_levels
+    ) * math.log(spread)
+    return _Conditional(spread * mean, spread**2 * joint, float(log_likelihood))
+
+
+def _level(values: FloatArray, trend: Trend) -> tuple[float, float]:
+    """The candidates' mean final score and its uncertainty, by the latest point that any of them has reached."""
+    columns = [column for column in range(PROBE, values.shape[1]) if np.isfinite(values[:, column]).any()]
+    if not columns:
+        return math.nan, math.nan
+    column = columns[-1]
+    return float(np.nanmean(values[:, column])) + trend.gains[column], trend.gain_sds[column]
+
+
+def _gaussian(mean: FloatArray, covariance: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
+    roots, vectors = np.linalg.eigh(covariance)
+    return np.asarray(mean + rng.standard_normal((n, len(mean))) @ (vectors * np.sqrt(np.maximum(roots, 0.0))).T)
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """Column means of what is known; 0 where nothing is."""
+    n = np.isfinite(values).sum(axis=0)
+    return np.asarray(np.nansum(values, axis=0) / np.maximum(n, 1))
+
+
+def _sd(values: FloatArray) -> FloatArray:
+    return np.sqrt(_mean((values - _mean(values)) ** 2))
+
+
+def _rows(matrix: FloatArray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in matrix)

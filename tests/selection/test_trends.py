@@ -1,0 +1,195 @@
+"""Trends: what finished runs tell of how a run will end."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from selection.trends import (
+    CURVE,
+    FINAL,
+    Curve,
+    FloatArray,
+    Forecast,
+    Seen,
+    default_trend,
+    forecast,
+    learn_trend,
+    simulate,
+)
+
+SHARES = (0.25, 0.5, 1.0)
+
+
+def make_field(name: str, rng: np.random.Generator, n: int = 12, spread: float = 0.05, slow: str = "") -> list[Curve]:
+    """Runs whose points are the final score less noise that shrinks; the model `slow` starts far below its end."""
+    level = rng.uniform(0.4, 0.8)
+    finals = spread * rng.standard_normal(n)
+    noise = spread * rng.standard_normal((n, 3)) * [1.0, 0.6, 0.2]
+    runs = []
+    for place in range(n):
+        model = f"m{place}"
+        late = np.array([3.0, 2.0, 0.0]) * spread if model == slow else np.zeros(3)
+        scores = level + finals[place] + noise[place] - late - [0.2, 0.1, 0.0]
+        recalled = float(finals[place] / spread + rng.standard_normal())
+        runs.append(Curve(model, name, SHARES, tuple(scores), float(level + finals[place]), recalled, math.nan))
+    return runs
+
+
+def make_zoo(n_fields: int = 20, seed: int = 0, slow: str = "") -> list[Curve]:
+    rng = np.random.default_rng(seed)
+    return [run for place in range(n_fields) for run in make_field(f"d{place}", rng, slow=slow)]
+
+
+def seen_until(runs: list[Curve], points: int) -> list[Seen]:
+    return [Seen(one.model, one.shares[:points], one.scores[:points], one.recalled, one.probe) for one in runs]
+
+
+def deviations(runs: list[Curve]) -> FloatArray:
+    finals = np.array([one.final for one in runs])
+    return np.asarray(finals - finals.mean())
+
+
+def centred(found: Forecast) -> tuple[FloatArray, FloatArray]:
+    """Means and standard deviations of each candidate's difference to the candidates' mean."""
+    n = len(found.models)
+    centring = np.eye(n) - 1 / n
+    mean = found.mean
+    moments = np.einsum("g,gij->ij", found.weights, found.covariances) + np.einsum(
+        "g,gi,gj->ij", found.weights, found.means - mean, found.means - mean
+    )
+    return centring @ mean, np.sqrt(np.diag(centring @ moments @ centring))
+
+
+@pytest.mark.parametrize("points", [0, 1, 2, 3])
+def test_its_90_percent_interval_covers_what_comes(points: int) -> None:
+    trend = learn_trend(make_zoo(40), SHARES)
+    rng = np.random.default_rng(1)
+    inside = []
+    for place in range(40):
+        runs = make_field(f"new{place}", rng, spread=float(rng.uniform(0.03, 0.08)))
+        mean, sd = centred(forecast(trend, seen_until(runs, points)))
+        inside += list(np.abs(deviations(runs) - mean) < 1.645 * sd)
+    assert 0.85 < np.mean(inside) < 0.96
+
+
+def test_more_of_a_curve_brings_the_forecast_nearer() -> None:
+    trend = learn_trend(make_zoo(), SHARES)
+    rng = np.random.default_rng(2)
+    errors = np.zeros(4)
+    for place in range(20):
+        runs = make_field(f"new{place}", rng)
+        errors += [
+            float(np.abs(deviations(runs) - centred(forecast(trend, seen_until(runs, p)))[0]).mean()) for p in range(4)
+        ]
+    assert errors[0] > 1.1 * errors[1] > 1.2 * errors[2] > 1.5 * errors[3]
+
+
+def test_it_is_the_conditional_of_one_gaussian_with_flat_levels() -> None:
+    trend = replace(learn_trend(make_zoo(), SHARES), spread_log_sd=1e-6, shifts={})
+    seen = [
+        Seen("a", SHARES[:2], (0.5, 0.6), 1.0),
+        Seen("b", SHARES[:1], (0.55,), -0.5, 0.7),
+        Seen("c", (), (), math.nan, 0.6),
+    ]
+    found = forecast(trend, seen)
+    covariance, unit = np.array(trend.covariance), np.r_[trend.spread, 1.0, np.full(4, trend.spread)]
+    covariance = covariance * np.outer(unit, unit)
+    facts = [(0, 1, 1.0), (0, 3, 0.5), (0, 4, 0.6), (1, 1, -0.5), (1, 2, 0.7), (1, 3, 0.55), (2, 2, 0.6)]
+    flat = 1e3
+    joint = np.array([[(i == j) * covariance[a, b] + (a == b) * flat for j, b, _ in facts] for i, a, _ in facts])
+    cross = np.array([[(k == i) * covariance[FINAL, a] for i, a, _ in facts] for k in range(3)])
+    gain = cross @ np.linalg.inv(joint)
+    middle = np.argmax(found.weights)
+    assert found.weights[middle] > 0.999
+    expected = gain @ np.array([value for *_, value in facts])
+    np.testing.assert_allclose(found.means[middle], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        found.covariances[middle], covariance[FINAL, FINAL] * np.eye(3) - gain @ cross.T, atol=1e-6
+    )
+
+
+def test_what_all_candidates_share_decides_nothing() -> None:
+    trend = learn_trend(make_zoo(), SHARES)
+    runs = seen_until(make_field("new", np.random.default_rng(3)), 2)
+    higher = [
+        replace(one, scores=tuple(score + step for score, step in zip(one.scores, (0.1, 0.2), strict=True)))
+        for one in runs
+    ]
+    np.testing.assert_allclose(forecast(trend, runs).mean, forecast(trend, higher).mean, atol=1e-12)
+
+
+def test_the_order_of_candidates_changes_nothing() -> None:
+    trend = learn_trend(make_zoo(), SHARES)
+    runs = seen_until(make_field("new", np.random.default_rng(4)), 1)
+    np.testing.assert_allclose(forecast(trend, runs[::-1]).mean[::-1], forecast(trend, runs).mean, atol=1e-12)
+
+
+def test_a_slow_starter_is_known_by_its_past() -> None:
+    zoo = make_zoo(slow="m3")
+    runs = make_field("new", np.random.default_rng(5), slow="m3")
+    told = forecast(learn_trend(zoo, SHARES), seen_until(runs, 1))
+    untold = forecast(replace(learn_trend(zoo, SHARES), shifts={}), seen_until(runs, 1))
+    true = deviations(runs)[3]
+    assert abs(told.mean[3] - true) < abs(untold.mean[3] - true) / 2
+
+
+def test_without_history_it_follows_the_curve_within_wide_intervals() -> None:
+    runs = [
+        Seen(name, SHARES[:2], scores) for name, scores in (("a", (0.5, 0.6)), ("b", (0.4, 0.5)), ("c", (0.3, 0.45)))
+    ]
+    found = forecast(learn_trend([], SHARES), runs)
+    assert learn_trend([], SHARES) == default_trend(SHARES)
+    assert list(np.argsort(-found.mean)) == [0, 1, 2]
+    assert (found.sd > 0.02).all()
+    score, low, high = found.interval()
+    assert ((low < score) & (score < high)).all()
+    assert 0.4 < score.mean() < 0.7
+
+
+def test_nothing_seen_makes_all_candidates_equal() -> None:
+    found = forecast(learn_trend(make_zoo(), SHARES), [Seen("a"), Seen("b")])
+    assert found.mean[0] == found.mean[1] == 0.0
+    assert math.isnan(found.level)
+
+
+def test_levels_say_what_is_gained_until_the_end() -> None:
+    trend = learn_trend(make_zoo(), SHARES)
+    found = forecast(trend, seen_until(make_field("new", np.random.default_rng(6)), 1))
+    runs = make_field("new", np.random.default_rng(6))
+    assert found.level == pytest.approx(np.mean([one.final for one in runs]), abs=0.03)
+
+
+def test_a_field_of_two_or_one_whose_runs_end_alike_teaches_nothing() -> None:
+    two = [Curve("a", "x", SHARES, (0.1, 0.2, 0.3), 0.3), Curve("b", "x", SHARES, (0.1, 0.2, 0.4), 0.4)]
+    alike = [Curve(name, "y", SHARES, (0.1, 0.2, 0.3), 0.3) for name in "abcd"]
+    assert learn_trend([*two, *alike], SHARES) == default_trend(SHARES)
+
+
+def test_points_between_those_recorded_are_interpolated_and_those_before_are_not_known() -> None:
+    coarse = [replace(one, shares=(0.5, 1.0), scores=one.scores[1:]) for one in make_zoo()]
+    trend = learn_trend(coarse, (0.25, 0.75, 1.0))
+    covariance = np.array(trend.covariance)
+    guess = np.array(default_trend((0.25, 0.75, 1.0)).covariance)
+    assert covariance[CURVE, CURVE] == pytest.approx(guess[CURVE, CURVE], abs=0.5)
+    assert covariance[CURVE + 1, CURVE + 1] < 2.0
+
+
+def test_simulated_ends_are_spread_as_the_forecast_says() -> None:
+    trend = learn_trend(make_zoo(40), SHARES)
+    seen = seen_until(make_field("new", np.random.default_rng(7)), 0)
+    rng = np.random.default_rng(0)
+    drawn = np.array([simulate(trend, seen, rng)[1] for _ in range(2000)])
+    drawn -= drawn.mean(axis=1, keepdims=True)
+    mean, sd = centred(forecast(trend, seen))
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.01)
+    np.testing.assert_allclose(drawn.std(axis=0), sd, rtol=0.2)
+
+
+def test_draws_have_the_moments_of_the_forecast() -> None:
+    trend = learn_trend(make_zoo(), SHARES)
+    found = forecast(trend, seen_until(make_field("new", np.random.default_rng(8)), 1))
+    draws = found.draws(20_000, np.random.default_rng(0))
+    np.testing.assert_allclose(draws.mean(axis=0), found.mean, atol=0.002)
+    np.testing.assert_allclose(draws.std(axis=0), found.sd, rtol=0.05)

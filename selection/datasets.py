@@ -2,13 +2,14 @@
 
 Knows classes, splits and digests. Does not know files (`tables`) or models: rows are texts, image paths or images,
 untouched. The validation part is made once from the training part, stratified and seeded; the test part is only ever
-the source's own, or, where it has none, a stratified fifth.
+the source's own, or, where it has none, a stratified fifth. Labels that are measurements make a regression: they stay
+numbers, there are no classes, and parts are drawn without strata.
 """
 
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ import numpy.typing as npt
 
 from selection import images
 from selection.errors import DatasetError
+from selection.metrics import Task
 from selection.records import Modality
 from selection.tables import PART_NAMES, Part, is_empty, read_table
 
 IntArray = npt.NDArray[np.int64]
+Labels = npt.NDArray[Any]
 
 # Fractions with more different values than this are measurements, not names of classes.
 MAX_FRACTIONAL_CLASSES = 20
@@ -44,7 +47,8 @@ class Limits:
 class Dataset:
     """Labelled rows in three disjoint parts.
 
-    Shapes: `rows` N texts, paths or images; `labels` (N,) in 0..C-1; `train`, `validation`, `test` index rows.
+    Shapes: `rows` N texts, paths or images; `labels` (N,) in 0..C-1, of a regression float64; `train`, `validation`,
+    `test` index rows. `classes` is empty for a regression.
     `digest` identifies the rows, labels and parts; `notes` says what was left out. `labels_digest` identifies the
     source by its modality, class names and all its labels, whatever limits are set; empty where it is not known.
     """
@@ -52,7 +56,7 @@ class Dataset:
     name: str
     modality: Modality
     rows: tuple[Any, ...]
-    labels: IntArray
+    labels: Labels
     classes: tuple[str, ...]
     train: IntArray
     validation: IntArray
@@ -66,7 +70,12 @@ class Dataset:
         """The number of classes."""
         return len(self.classes)
 
-    def part(self, name: Part) -> tuple[list[Any], IntArray]:
+    @property
+    def task(self) -> Task:
+        """Classification, or regression where there are no classes."""
+        return "classification" if self.classes else "regression"
+
+    def part(self, name: Part) -> tuple[list[Any], Labels]:
         """The rows and labels of one part."""
         indices: IntArray = getattr(self, name)
         return [self.rows[i] for i in indices], self.labels[indices]
@@ -80,11 +89,12 @@ def open_dataset(
     label: str | None = None,
     limits: Limits | None = None,
     seed: int = 0,
+    task: Task | None = None,
 ) -> Dataset:
     """Opens a CSV, TSV or Parquet file, an image folder, a `load_from_disk` folder, or a hub dataset id.
 
     `text` and `label` name columns; by default the usual names are looked for. The dataset's name is `name`, or
-    the file's or folder's.
+    the file's or folder's. `task`: as in `from_rows`.
 
     Raises:
         DatasetError: nothing there, a column is missing, no labels, fewer than two classes, or too few rows.
@@ -93,7 +103,7 @@ def open_dataset(
     path = Path(source).expanduser()
     default_name = path.stem if path.is_file() else path.resolve().name if path.is_dir() else str(source)
     dataset = from_rows(
-        name or default_name, modality, table.rows, table.labels, parts=table.parts, limits=limits, seed=seed
+        name or default_name, modality, table.rows, table.labels, parts=table.parts, limits=limits, seed=seed, task=task
     )
     return replace(dataset, notes=table.notes + dataset.notes)
 
@@ -107,15 +117,18 @@ def from_rows(
     parts: Sequence[str | None] | None = None,
     limits: Limits | None = None,
     seed: int = 0,
+    task: Task | None = None,
 ) -> Dataset:
     """Makes a dataset of rows and labels in memory; rows with an empty label or content are left out and counted.
 
     Texts are strings; images are paths, encoded bytes, uint8 arrays or Pillow images. `parts` names each row's part
     (train, validation, test and their usual synonyms; empty: train); rows of other parts are left out, unless no name
-    is known: then the column is no split and is not used.
+    is known: then the column is no split and is not used. `task`: by default labels are numbers to predict where they
+    are fractions of more than 20 different values, else classes.
 
     Raises:
-        DatasetError: lengths differ, no row has a label, fewer than two classes, or a part would be empty.
+        DatasetError: lengths differ, no row has a label, fewer than two classes or numbers, labels that are no numbers
+            for a regression, or a part would be empty.
     """
     if len(rows) != len(labels):
         raise DatasetError(f"{name}: got {len(rows)} rows and {len(labels)} labels; wanted one label for each row")
@@ -130,10 +143,17 @@ def from_rows(
         notes += unreadable
     if not keep:
         raise DatasetError(f"{name}: none of {len(rows)} rows has both a label and content; label some rows first")
-    classes, codes = _encode([labels[i] for i in keep], name)
-    train, validation, test = _split(codes, [named[i] for i in keep], limits or Limits(), seed, name)
-    absent = len(classes) - np.unique(codes[train]).size
-    if absent:
+    classes, codes = _labelled([_label_text(labels[i]) for i in keep], task, name)
+    strata = codes if classes else np.zeros(len(keep), dtype=np.int64)
+    notes += [] if classes else [f"its labels are {np.unique(codes).size} different numbers: a regression"]
+    train, validation, test = _split(strata, [named[i] for i in keep], limits or Limits(), seed, name)
+    if np.unique(codes[train]).size < 2:
+        raise DatasetError(
+            f"{name}: its train part holds one class or number only, wanted two or more: take more rows, or check the "
+            "split"
+        )
+    absent = len(classes) - np.unique(strata[train]).size
+    if classes and absent:
         notes.append(f"{absent} of {len(classes)} classes have no row in the train part")
     kept = tuple(contents[i] for i in keep)
     digest = _digest(name, modality, kept, codes, (train, validation, test))
@@ -179,25 +199,39 @@ def _readable(contents: Sequence[Any], keep: list[int], name: str) -> tuple[list
     return good, told
 
 
-def _encode(labels: list[Any], name: str) -> tuple[tuple[str, ...], IntArray]:
+def _labelled(texts: Sequence[str], task: Task | None, name: str) -> tuple[tuple[str, ...], Labels]:
+    """The classes, none for a regression, and each row's class index or number."""
+    if task == "regression" or (task is None and _are_measurements(set(texts))):
+        return (), _numbers(texts, name)
+    return _encode(texts, name)
+
+
+def _numbers(texts: Sequence[str], name: str) -> Labels:
+    """The labels of a regression, (N,) float64."""
+    wrong = next((text for text in texts if not _is_number(text)), None)
+    if wrong is not None:
+        raise DatasetError(f"{name}: got the label {wrong!r} in a regression; wanted numbers, or another label column")
+    return np.array([float(text) for text in texts])
+
+
+def _encode(texts: Sequence[str], name: str) -> tuple[tuple[str, ...], IntArray]:
     """Classes sorted (numbers by value, before names), and each label's index."""
-    texts = [_label_text(value) for value in labels]
     unique = sorted(set(texts), key=lambda t: (0, float(t), t) if _is_number(t) else (1, 0.0, t))
     if len(unique) < 2:
         raise DatasetError(
-            f"{name}: got one class ({unique[0]!r}) in {len(labels)} labelled rows; wanted two or more, or there is "
+            f"{name}: got one class ({unique[0]!r}) in {len(texts)} labelled rows; wanted two or more, or there is "
             "nothing to choose a model by"
         )
-    if len(unique) > max(2, len(labels) // 2) or _are_measurements(unique):
+    if len(unique) > max(2, len(texts) // 2):
         raise DatasetError(
-            f"{name}: got {len(unique)} different labels in {len(labels)} rows; wanted classes (regression targets "
-            "are not supported yet); check that the label column is the right one"
+            f"{name}: got {len(unique)} different labels in {len(texts)} rows; wanted classes: check that the label "
+            "column is the right one (whole numbers to predict: open it with task='regression')"
         )
     index = {text: i for i, text in enumerate(unique)}
     return tuple(unique), np.array([index[t] for t in texts], dtype=np.int64)
 
 
-def _are_measurements(labels: Sequence[str]) -> bool:
+def _are_measurements(labels: Collection[str]) -> bool:
     fractional = all(map(_is_number, labels)) and any(not float(label).is_integer() for label in labels)
     return fractional and len(labels) > MAX_FRACTIONAL_CLASSES
 
@@ -223,10 +257,6 @@ def _split(
     for label, indices in (("train", train), ("validation", validation), ("test", test)):
         if not indices.size:
             raise DatasetError(f"{name}: its {label} part is empty ({codes.size} labelled rows); add rows")
-    if np.unique(codes[train]).size < 2:
-        raise DatasetError(
-            f"{name}: its train part holds one class only, wanted two or more: take more rows, or check the split"
-        )
     return np.sort(train), np.sort(validation), np.sort(test)
 
 
@@ -241,7 +271,7 @@ def _carve(codes: IntArray, indices: IntArray, n: int, rng: np.random.Generator)
     return order[~taken], order[taken]
 
 
-def _digest(name: str, modality: str, rows: Iterable[Any], codes: IntArray, parts: Iterable[IntArray]) -> str:
+def _digest(name: str, modality: str, rows: Iterable[Any], codes: Labels, parts: Iterable[IntArray]) -> str:
     digest = hashlib.blake2b(f"{name}\0{modality}\0".encode(), digest_size=16)
     for row in rows:
         digest.update(row_digest(row))
@@ -251,9 +281,9 @@ def _digest(name: str, modality: str, rows: Iterable[Any], codes: IntArray, part
     return digest.hexdigest()
 
 
-def _labels_digest(modality: str, classes: Sequence[str], codes: IntArray) -> str:
+def _labels_digest(modality: str, classes: Sequence[str], codes: Labels) -> str:
     digest = hashlib.blake2b("\0".join((modality, *classes, "")).encode(), digest_size=12)
-    digest.update(codes.astype("<i8").tobytes())
+    digest.update(codes.astype("<i8" if classes else "<f8").tobytes())
     return digest.hexdigest()
 
 

@@ -2,27 +2,37 @@
 
 Implements `trainer.Trainer`. Knows one dataset and one folder per trial. Does not know rungs, plans or candidates'
 ranks. How a step is done stands in `training`.
+
+A trial with several rate factors trains each in a folder of its own (`rate-0`, ...) up to `rates.search_end`; the best
+on validation, the first of equals, then goes on in the trial's folder, where `rate.json` names it. All of it counts as
+the trial's seconds.
 """
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from selection.backbones import checkpoint_folder, quiet
-from selection.classifier import write_classifier
 from selection.datasets import Dataset
-from selection.errors import DatasetError, InputError, SelectionError, TrialError
+from selection.errors import DatasetError, SelectionError, TrialError
 from selection.heads import head_of
-from selection.metrics import METRICS
+from selection.parts import Parts
+from selection.rates import search_end, with_each_rate, with_rate
+from selection.recipes import check_recipe
 from selection.records import Head, Precision, Progress, Trial
+from selection.saved import write_checkpoint
 from selection.training import Training, source_of
+
+CHOSEN = "rate.json"
 
 
 class FineTuner:
@@ -37,30 +47,21 @@ class FineTuner:
 
         Raises:
             TrialError: the checkpoint does not load, the loss is not finite, or the memory does not suffice.
-            InputError: the recipe's metric is unknown.
+            InputError: the recipe does not suit the dataset, or its method is not installed.
             DatasetError: an image of the dataset cannot be read.
             OSError: the disk is full.
         """
         recorded = read_progress(folder)
         if recorded.step >= until_step:
             return recorded
-        if not _state_path(folder, recorded.step).exists():  # discarded, and wanted again: from the start
-            recorded = Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
         with self._failing_as_trial(trial), threads(trial.recipe.threads):
-            start, cpu_start = time.perf_counter(), time.process_time()
-            training = self._resumed(trial, folder, recorded.step)
-            curve = training.advance(recorded.step, until_step)
-            training.save(_state_path(folder, until_step))
-            progress = Progress(
-                step=until_step,
-                curve_steps=(*recorded.curve_steps, *(step for step, _ in curve)),
-                curve=(*recorded.curve, *(score for _, score in curve)),
-                seconds=recorded.seconds + time.perf_counter() - start,
-                cpu_seconds=recorded.cpu_seconds + time.process_time() - cpu_start,
-            )
-            _write_progress(folder, progress)
-            _drop_states(folder, but=until_step)
-            return progress
+            parts = Parts(self.dataset, folder)
+            if trial.recipe.rate_factors and not (folder / CHOSEN).exists():
+                progress = self._search(trial, until_step, folder, parts)
+                if progress.step >= until_step:
+                    return progress
+            _drop_rates(trial, folder)
+            return self._piece(_at_chosen_rate(trial, folder), until_step, folder, parts)
 
     def test(self, trial: Trial, folder: Path) -> float:
         """Scores the trained model on the test part.
@@ -79,8 +80,8 @@ class FineTuner:
         """
         with self._failing_as_trial(trial), threads(trial.recipe.threads):
             start, cpu_start = time.perf_counter(), time.process_time()
-            training = Training(trial, self.dataset, self.device)
-            curve = training.advance(0, trial.recipe.total_steps)
+            training, curve = self._best_start(trial)
+            curve += training.advance(search_end(trial), trial.recipe.total_steps)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             steps, scores = tuple(step for step, _ in curve), tuple(score for _, score in curve)
             progress = Progress(trial.recipe.total_steps, steps, scores, seconds, cpu_seconds)
@@ -89,7 +90,7 @@ class FineTuner:
     def save(self, trial: Trial, folder: Path, target: Path) -> None:
         """Writes the trained model, its preprocessing and a README to `target`, whole or not at all.
 
-        `classifier.Classifier` opens it, `transformers` loads it.
+        `classifier.Classifier` or `Regressor` opens it, `transformers` loads it.
 
         Raises:
             TrialError: it has not been trained, has been discarded, or its state does not load.
@@ -99,13 +100,15 @@ class FineTuner:
             training = self._trained(trial, folder)
             draft = target.with_name(target.name + ".part")
             shutil.rmtree(draft, ignore_errors=True)
-            write_classifier(training.headed, draft, origin=trial.candidate.model, dataset=self.dataset.name)
+            model, loss = training.finished(), training.loss
+            write_checkpoint(model, loss, draft, origin=trial.candidate.model, dataset=self.dataset.name)
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
 
     def discard(self, folder: Path) -> None:
-        """Removes the weights and optimizer state; the progress stays."""
-        _drop_states(folder, but=None)
+        """Removes the weights, optimizer states and features; the progress stays."""
+        for path in (*folder.rglob("state*"), *folder.glob("features-*")):
+            path.unlink(missing_ok=True)
 
     def head(self, trial: Trial) -> Head:
         """The head the trial gets: the recipe's, or "native" where the candidate's family has no other.
@@ -116,8 +119,74 @@ class FineTuner:
         with self._failing_as_trial(trial):
             return head_of(checkpoint_folder(source_of(trial)), trial.recipe.head)
 
-    def _resumed(self, trial: Trial, folder: Path, step: int) -> Training:
-        training = Training(trial, self.dataset, self.device)
+    def _piece(self, trial: Trial, until_step: int, folder: Path, parts: Parts) -> Progress:
+        """Continues a trial at one rate."""
+        recorded = read_progress(folder)
+        if recorded.step >= until_step:
+            return recorded
+        if not _state_path(folder, recorded.step).exists():  # discarded, and wanted again: from the start
+            recorded = Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
+        start, cpu_start = time.perf_counter(), time.process_time()
+        training = self._resumed(trial, folder, recorded.step, parts)
+        curve = training.advance(recorded.step, until_step)
+        training.save(_state_path(folder, until_step))
+        progress = Progress(
+            step=until_step,
+            curve_steps=(*recorded.curve_steps, *(step for step, _ in curve)),
+            curve=(*recorded.curve, *(score for _, score in curve)),
+            seconds=recorded.seconds + time.perf_counter() - start,
+            cpu_seconds=recorded.cpu_seconds + time.process_time() - cpu_start,
+        )
+        _write_progress(folder, progress)
+        _drop_states(folder, but=until_step)
+        return progress
+
+    def _search(self, trial: Trial, until_step: int, folder: Path, parts: Parts) -> Progress:
+        """Continues the trial at each of its rates, at most to the search's end; there the best becomes the trial.
+
+        Raises:
+            TrialError: it fails at every rate.
+        """
+        step = min(until_step, search_end(trial))
+        tried: dict[int, Progress] = {}
+        for place, one in enumerate(with_each_rate(trial)):
+            try:
+                tried[place] = self._piece(one, step, _rate_folder(folder, place), parts)
+            except TrialError:  # a rate that diverges has lost
+                if place + 1 == len(trial.recipe.rate_factors) and not tried:
+                    raise
+        best = max(tried, key=lambda place: _comparable(tried[place].score))
+        seconds = sum(one.seconds for one in tried.values()), sum(one.cpu_seconds for one in tried.values())
+        progress = replace(tried[best], seconds=seconds[0], cpu_seconds=seconds[1])
+        if step == search_end(trial):
+            with contextlib.suppress(FileNotFoundError):  # moved already, or discarded
+                _state_path(_rate_folder(folder, best), step).replace(_state_path(folder, step))
+            _write_json(folder / CHOSEN, {"factor": trial.recipe.rate_factors[best]})
+        _write_progress(folder, progress)
+        return progress
+
+    def _best_start(self, trial: Trial) -> tuple[Training, list[tuple[int, float]]]:
+        """A training in memory and its curve: at the search's end at the best rate, or at the start without a search.
+
+        Raises:
+            TrialError: it fails at every rate.
+        """
+        parts = Parts(self.dataset)
+        best: tuple[Training, list[tuple[int, float]]] | None = None
+        for place, one in enumerate(with_each_rate(trial)):
+            training = Training(one, self.dataset, self.device, parts)
+            try:
+                curve = training.advance(0, search_end(trial))
+            except TrialError:  # a rate that diverges has lost
+                if place + 1 == len(trial.recipe.rate_factors) and best is None:
+                    raise
+                continue
+            if best is None or curve[-1][1] > best[1][-1][1]:
+                best = training, curve
+        return best or (Training(trial, self.dataset, self.device, parts), [])
+
+    def _resumed(self, trial: Trial, folder: Path, step: int, parts: Parts) -> Training:
+        training = Training(trial, self.dataset, self.device, parts)
         if step:
             training.load(_state_path(folder, step))
         return training
@@ -128,13 +197,12 @@ class FineTuner:
             raise TrialError(f"it has not been trained in {folder}")
         if not _state_path(folder, step).exists():
             raise TrialError(f"its weights were discarded from {folder}; train it again first")
-        return self._resumed(trial, folder, step)
+        return self._resumed(trial, folder, step, Parts(self.dataset, folder))
 
     @contextlib.contextmanager
     def _failing_as_trial(self, trial: Trial) -> Iterator[None]:
         """Whatever fails is this candidate's failure, but for the disk, the dataset and the recipe."""
-        if trial.recipe.metric not in METRICS:
-            raise InputError(f"got the metric {trial.recipe.metric!r}; wanted one of {', '.join(METRICS)}")
+        check_recipe(trial.recipe, self.dataset.task)
         try:
             with quiet():
                 yield
@@ -180,12 +248,16 @@ def threads(n: int) -> Iterator[None]:
 
 
 def _write_progress(folder: Path, progress: Progress) -> None:
-    draft = folder / "progress.part"
+    _write_json(folder / "progress.json", asdict(progress))
+
+
+def _write_json(path: Path, fields: dict[str, Any]) -> None:
+    draft = path.with_suffix(".part")
     with draft.open("w") as stream:
-        json.dump(asdict(progress), stream)
+        json.dump(fields, stream)
         stream.flush()
         os.fsync(stream.fileno())
-    draft.replace(folder / "progress.json")
+    draft.replace(path)
 
 
 def _state_path(folder: Path, step: int) -> Path:
@@ -193,7 +265,28 @@ def _state_path(folder: Path, step: int) -> Path:
     return folder / f"state-{step}.pt"
 
 
-def _drop_states(folder: Path, but: int | None) -> None:
+def _drop_states(folder: Path, but: int) -> None:
     for path in folder.glob("state*"):
-        if but is None or path != _state_path(folder, but):
+        if path != _state_path(folder, but):
             path.unlink(missing_ok=True)
+
+
+def _rate_folder(folder: Path, place: int) -> Path:
+    return folder / f"rate-{place}"
+
+
+def _drop_rates(trial: Trial, folder: Path) -> None:
+    for place in range(len(trial.recipe.rate_factors)):
+        shutil.rmtree(_rate_folder(folder, place), ignore_errors=True)
+
+
+def _at_chosen_rate(trial: Trial, folder: Path) -> Trial:
+    try:
+        return with_rate(trial, json.loads((folder / CHOSEN).read_text())["factor"])
+    except FileNotFoundError:
+        return trial
+
+
+def _comparable(score: float) -> float:
+    """The score; below all others where there is none yet."""
+    return -math.inf if math.isnan(score) else score

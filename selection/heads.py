@@ -1,4 +1,4 @@
-"""A checkpoint with a classification head: rows in, class logits out; for training, testing and use alike.
+"""A checkpoint with a head: rows in, class logits or one number out; for training, testing and use alike.
 
 Knows how a head is put on a checkpoint and how its logits are read. Does not know optimizers, steps or datasets' parts.
 """
@@ -24,6 +24,7 @@ from selection.backbones import (
     read_config,
     token_limit,
 )
+from selection.encoded import Encoded, EncodedImages, EncodedTexts, Inputs, IntArray
 from selection.errors import CheckpointError, TrialError
 from selection.records import Head, Modality, Precision
 
@@ -45,54 +46,63 @@ class HeadedModel:
     precision: Precision
     device: str
 
-    def encoded(self, rows: Sequence[Any]) -> list[Any]:
-        """Texts as lists of token ids (never empty), images as they are."""
+    def encoded(self, rows: Sequence[Any]) -> Encoded:
+        """Texts as token ids (never none), images as pixels."""
         if self.modality == "image":
-            return list(rows)
+            return EncodedImages(rows, self._pixels, self.device)
         ids = self.preprocess(list(rows), truncation=True, max_length=self.max_length)["input_ids"]
-        return [one or [self.preprocess.pad_token_id] for one in ids]
+        pad = self.preprocess.pad_token_id
+        return EncodedTexts([one or [pad] for one in ids], pad, self.device)
 
-    def logits(self, encoded: Sequence[Any]) -> torch.Tensor:
-        """Class logits (B, C) in float32 of one batch; of the mean head the mean over real tokens."""
-        inputs = self._collate(list(encoded))
+    def logits(self, inputs: Inputs) -> torch.Tensor:
+        """Logits (B, C) in float32 of one batch; of the mean head the mean over real tokens."""
         with self._autocast():
             logits = self.model(**inputs).logits.float()
-        if self.head != "mean":
-            return logits  # type: ignore[no-any-return]
-        mask = inputs["attention_mask"].unsqueeze(-1)  # (B, T, 1)
-        return (logits * mask).sum(1) / mask.sum(1)  # type: ignore[no-any-return]
+        return token_mean(logits, inputs) if self.head == "mean" else logits
 
-    def score(self, encoded: Sequence[Any]) -> FloatArray:
-        """Class logits (N, C) of all rows without gradients, in batches of like length.
+    def score(self, encoded: Encoded) -> FloatArray:
+        """Logits (N, C) of all rows without gradients, in batches of like length.
 
         Raises:
             TrialError: logits are not finite.
         """
-        order = np.argsort([-length(row) for row in encoded], kind="stable")
-        scores = np.empty((len(encoded), self.model.config.num_labels), dtype=np.float32)
+        scores = np.empty((encoded.lengths.size, self.model.config.num_labels), dtype=np.float32)
         self.model.eval()
-        for start in range(0, order.size, EVALUATION_BATCH):
-            batch = order[start : start + EVALUATION_BATCH]
+        for batch in evaluation_batches(encoded):
             with torch.inference_mode():
-                scores[batch] = self.logits([encoded[i] for i in batch]).cpu().numpy()
-        if not np.isfinite(scores).all():
-            raise TrialError("its logits are not finite; a smaller learning rate may help")
-        return scores
+                scores[batch] = self.logits(encoded.inputs(batch)).cpu().numpy()
+        return finite(scores)
 
-    def _collate(self, rows: list[Any]) -> Any:
-        if self.modality == "image":
-            return encode(self.preprocess, "image", rows, self.max_length).to(self.device)
-        batch = self.preprocess.pad({"input_ids": rows}, return_tensors="pt")
-        return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
+    def _pixels(self, rows: Sequence[Any]) -> Any:
+        return encode(self.preprocess, "image", rows, self.max_length)
 
     def _autocast(self) -> Any:
         kind = self.device.split(":")[0]
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
-def length(row: Any) -> int:
-    """Tokens of an encoded text; 1 for an image."""
-    return len(row) if isinstance(row, list) else 1
+def token_mean(values: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    """Means (B, C) over the real tokens of values (B, T, C)."""
+    mask = inputs["attention_mask"].unsqueeze(-1)  # (B, T, 1)
+    return (values * mask).sum(1) / mask.sum(1)
+
+
+def evaluation_batches(encoded: Encoded) -> Iterator[IntArray]:
+    """All rows in batches of like length, the longest first."""
+    order = np.argsort(-encoded.lengths, kind="stable")
+    for start in range(0, order.size, EVALUATION_BATCH):
+        yield order[start : start + EVALUATION_BATCH]
+
+
+def finite(scores: FloatArray) -> FloatArray:
+    """The logits.
+
+    Raises:
+        TrialError: they are not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise TrialError("its logits are not finite; a smaller learning rate may help")
+    return scores
 
 
 def head_of(folder: Path, wanted: Head) -> Head:
@@ -118,22 +128,14 @@ def open_headed(
     classes: Sequence[str] | None = None,
     seed: int = 0,
 ) -> HeadedModel:
-    """Opens a checkpoint with its own head, or with a fresh one for `classes` that `seed` decides.
+    """Opens a checkpoint with its own head, or with a fresh one for `classes` (none: for one number) by `seed`.
 
     Raises:
         CheckpointError: it does not load, or its family has no such head.
     """
     modality = modality_of(folder)
     preprocess = load_preprocessor(folder, modality)
-    options: dict[str, Any] = {}
-    if classes is not None:
-        labels = dict(enumerate(classes))
-        options = {
-            "num_labels": len(labels),
-            "id2label": labels,
-            "label2id": {name: i for i, name in labels.items()},
-            "ignore_mismatched_sizes": True,
-        }
+    options = {} if classes is None else _fresh_head(classes)
     with seeded(seed, device):
         model = load_model(folder, auto_class(head, modality), fresh_head=classes is not None, **options).to(device)
     if modality == "text":
@@ -141,6 +143,15 @@ def open_headed(
         model.config.get_text_config().pad_token_id = preprocess.pad_token_id
         max_length = token_limit(model, preprocess, max_length)
     return HeadedModel(model, preprocess, modality, head, max_length, precision, device)
+
+
+def _fresh_head(classes: Sequence[str]) -> dict[str, Any]:
+    """What a configuration says of a head for these classes, or for one number where there are none."""
+    if not classes:
+        return {"num_labels": 1, "problem_type": "regression", "ignore_mismatched_sizes": True}
+    labels = dict(enumerate(classes))
+    names = {name: i for i, name in labels.items()}
+    return {"num_labels": len(labels), "id2label": labels, "label2id": names, "ignore_mismatched_sizes": True}
 
 
 def encoder_and_head(model: Any) -> tuple[list[Any], list[Any]]:

@@ -35,7 +35,7 @@ class Run:
     @property
     def key(self) -> str:
         """Names the run in the journal: model, dataset content and recipe."""
-        return "|".join((self.candidate.model, self.dataset.digest, json.dumps(asdict(self.recipe), sort_keys=True)))
+        return "|".join((self.candidate.model, self.dataset.digest, json.dumps(self.recipe.identity(), sort_keys=True)))
 
 
 def measure(

@@ -4,14 +4,15 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Modality = Literal["text", "image"]
-Method = Literal["full", "head"]
+Method = Literal["full", "lora", "head"]
 Precision = Literal["float32", "bfloat16"]
 Head = Literal["mean", "native"]
+ClassWeights = Literal["none", "balanced"]
 DroppedBecause = Literal["halved", "failed", "cut off"]
 Policy = Literal["brute_force", "successive_halving", "hyperband", "two_phase", "racing"]
 # 2PS's trends by model: for each share of a run's length, clusters' (mean validation score, mean final score).
@@ -104,6 +105,11 @@ class Recipe:
     Warm-up is linear over `warmup_steps`, then the rate is level, and falls to zero over the last `cooldown` (a share
     of `total_steps`): up to there nothing depends on how long the run will be, and one paused at any step and resumed
     equals one that was never paused.
+
+    `method`: "full" trains all weights, "lora" adapters of `lora_rank` beside the encoder's (Hu et al. 2021, scaled by
+    `lora_alpha` / `lora_rank`) and the head, "head" the head alone. `class_weights` "balanced" weighs each class in the
+    loss by 1 / its share of the train part. With `family_rate` both rates are multiplied by what the checkpoint's
+    family wants (`rates`). Each of `rate_factors` multiplies both rates: each is tried, the best goes on.
     """
 
     method: Method = "full"
@@ -120,6 +126,28 @@ class Recipe:
     precision: Precision = "float32"
     seed: int = 0
     threads: int = 1
+    class_weights: ClassWeights = "none"
+    family_rate: bool = False
+    rate_factors: tuple[float, ...] = ()
+    lora_rank: int = 8
+    lora_alpha: int = 16
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate_factors", tuple(self.rate_factors))  # a list as JSON has it
+
+    def __str__(self) -> str:
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in self.identity().items())})"
+
+    def identity(self) -> dict[str, Any]:
+        """Its fields for keys and digests: of those that came after the first recorded runs only what is used.
+
+        So a run recorded before they came is found by the same key.
+        """
+        later = {field.name: field.default for field in fields(self) if field.name in _LATER}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+
+
+_LATER = frozenset({"class_weights", "family_rate", "rate_factors", "lora_rank", "lora_alpha"})
 
 
 @dataclass(frozen=True, slots=True)

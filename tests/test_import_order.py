@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "selection": [
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
-        "embedding", "heads", "classifier", "trends", "other_trends", "halving",
-        "schedule", "recipes", "recall", "pace", "planning",
-        "probing", "trainer", "race", "journal", "simulated", "training", "finetune", "executors", "runner", "measure",
-        "uncertainty", "wording", "chart", "page", "report",
+        "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
+        "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race", "journal", "simulated", "states",
+        "lora", "head_features", "parts", "training", "finetune", "executors", "runner", "measure", "uncertainty",
+        "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",

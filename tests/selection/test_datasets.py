@@ -85,7 +85,7 @@ def test_rows_without_label_or_text_are_left_out_and_counted(tmp_path: Path) -> 
     [
         ([None] * 20, "none of 20 rows has both a label and content"),
         (["same"] * 20, r"got one class \('same'\).*two or more"),
-        ([i * 0.37 for i in range(20)], "20 different labels in 20 rows.*regression"),
+        (range(20), "20 different labels in 20 rows.*task='regression'"),
         ([["a"], ["a", "b"]] * 10, "one class for each row, not several"),
         (LABELS[:3], "20 rows and 3 labels"),
     ],
@@ -95,10 +95,25 @@ def test_labels_that_cannot_be_used_are_refused(labels: list[Any], message: str)
         from_rows("d", "text", TEXTS, labels)
 
 
-def test_fractions_are_measurements_even_where_they_repeat() -> None:
-    rows = [f"t{i}" for i in range(400)]
-    with pytest.raises(DatasetError, match="regression targets"):
-        from_rows("d", "text", rows, [(i % 50) / 10 for i in range(400)])
+def test_fractions_of_many_values_are_numbers_to_predict_even_where_they_repeat() -> None:
+    labels = [(i % 50) / 10 for i in range(400)]
+    dataset = from_rows("d", "text", [f"t{i}" for i in range(400)], labels)
+    assert (dataset.task, dataset.classes, dataset.labels.tolist()) == ("regression", (), labels)
+    assert dataset.notes == ("its labels are 50 different numbers: a regression",)
+    assert [part.size for part in (dataset.train, dataset.validation, dataset.test)] == [256, 64, 80]
+    assert len(set.union(*parts_of(dataset))) == 400
+    other = from_rows("e", "text", [f"t{i}" for i in range(400)], [*labels[:-1], 7.5])
+    assert other.labels_digest != dataset.labels_digest
+
+
+def test_whole_numbers_are_a_regression_only_where_it_is_asked_for() -> None:
+    rows = [f"t{i}" for i in range(20)]
+    assert from_rows("d", "text", rows, range(20), task="regression").labels.tolist() == list(range(20))
+    assert from_rows("d", "text", rows, [i % 5 for i in range(20)]).task == "classification"
+    with pytest.raises(DatasetError, match="got the label 'yes' in a regression; wanted numbers"):
+        from_rows("d", "text", TEXTS, LABELS, task="regression")
+    with pytest.raises(DatasetError, match="one class or number only"):
+        from_rows("d", "text", TEXTS, [1.5] * 20, task="regression")
 
 
 def test_classes_are_sorted_as_numbers_and_a_class_may_be_called_nan() -> None:
@@ -227,7 +242,7 @@ def test_a_source_without_a_train_part_or_too_small_is_refused() -> None:
         from_rows("d", "text", TEXTS, LABELS, parts=["test"] * 20)
     with pytest.raises(DatasetError, match="part is empty"):
         from_rows("d", "text", TEXTS[:2], LABELS[:2])
-    with pytest.raises(DatasetError, match="one class only"):
+    with pytest.raises(DatasetError, match="one class or number only"):
         from_rows("d", "text", TEXTS, ["a"] * 15 + ["b"] * 5, parts=["train"] * 15 + ["test"] * 5)
 
 

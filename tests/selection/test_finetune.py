@@ -276,9 +276,9 @@ def test_a_family_without_token_classification_gets_its_native_head(
 
 def test_padding_does_not_move_what_a_native_head_reads(texts: Dataset, decoder: Path, trial_of: TrialOf) -> None:
     headed = training.Training(trial_of(decoder, head="native"), texts, "cpu").headed
-    rows = headed.encoded(some_texts(12, seed=4)[0])
-    together = headed.score(rows)
-    alone = np.concatenate([headed.score([row]) for row in rows])
+    rows = some_texts(12, seed=4)[0]
+    together = headed.score(headed.encoded(rows))
+    alone = np.concatenate([headed.score(headed.encoded([row])) for row in rows])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 

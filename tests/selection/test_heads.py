@@ -16,23 +16,24 @@ def mean_headed(bert: Path) -> HeadedModel:
 
 
 def test_the_mean_head_averages_the_logits_of_real_tokens_alone(mean_headed: HeadedModel) -> None:
-    short, long = mean_headed.encoded(["good", "the cat was not very good"])
+    encoded = mean_headed.encoded(["good", "the cat was not very good"])
+    alone = encoded.inputs(np.array([0]))["input_ids"]
     mean_headed.model.eval()
     with torch.inference_mode():
-        together = mean_headed.logits([short, long])
-        tokens = mean_headed.model(input_ids=torch.tensor([short])).logits
+        together = mean_headed.logits(encoded.inputs(np.arange(2)))
+        tokens = mean_headed.model(input_ids=alone).logits
     torch.testing.assert_close(together[0], tokens[0].mean(0))
 
 
 def test_scores_come_back_in_the_order_of_the_rows(mean_headed: HeadedModel) -> None:
-    rows = mean_headed.encoded(["the " * (i % 7) + ("good", "bad")[i % 2] for i in range(130)])  # three batches
-    alone = np.concatenate([mean_headed.score([row]) for row in rows[:9]])
-    np.testing.assert_allclose(mean_headed.score(rows)[:9], alone, atol=1e-5)
+    rows = ["the " * (i % 7) + ("good", "bad")[i % 2] for i in range(130)]  # three batches
+    alone = np.concatenate([mean_headed.score(mean_headed.encoded([row])) for row in rows[:9]])
+    np.testing.assert_allclose(mean_headed.score(mean_headed.encoded(rows))[:9], alone, atol=1e-5)
 
 
 def test_an_empty_text_has_one_token(decoder: Path) -> None:
     headed = open_headed(decoder, head="native", max_length=32, classes=CLASSES)  # its tokenizer adds none
-    assert [len(row) for row in headed.encoded(["", "good"])] == [1, 1]
+    assert headed.encoded(["", "good"]).lengths.tolist() == [1, 1]
     assert headed.score(headed.encoded([""])).shape == (1, 2)
 
 

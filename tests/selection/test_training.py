@@ -86,6 +86,6 @@ def test_each_epoch_sees_each_train_row_once_in_an_order_of_its_own(
 
 def test_a_batch_holds_rows_of_like_length(texts: Dataset, bert: Path, trial_of: TrialOf) -> None:
     training = Training(trial_of(bert), texts, "cpu")
-    lengths = np.array([len(row) for row in training._part("train")[0]])
+    lengths = training.parts.encoded("train", training.headed).lengths
     spreads = [np.ptp(lengths[batch]) for batch in islice(training._batches(0), -(-lengths.size // 8))]
     assert np.mean(spreads) < np.ptp(lengths) / 2

@@ -1,8 +1,9 @@
 """Our proxies and recall beside the package transformer-ranker: same checkpoints, same texts, same run.
 
 Needs that package (not a dependency of the project) and the demo's checkpoints and texts (`zoo demo --fetch-only`).
-Both embed the same training rows of each task on one thread and score every candidate; the truth is the demo's measured
-test scores. Prints a table and writes `{measure, value, unit, n, stderr}` with --json.
+Both embed the same training rows of each task, cut to the same number of tokens, on one thread and score every
+candidate that has a layer (the package cannot embed those without); the truth is the demo's measured test scores.
+Prints a table and writes `{measure, value, unit, n, stderr}` with --json.
 
 python benchmarks/peer_ranker.py --shared ../shared/data/texts [--task NAME ...] [--json OUT]
 """
@@ -23,6 +24,7 @@ from scipy.stats import spearmanr, weightedtau
 from selection.datasets import Dataset, open_dataset
 from selection.features import FeatureCache
 from selection.probing import probe
+from selection.records import Candidate
 from zoo_graph.demo import protocol
 from zoo_graph.demo.candidates import candidates
 from zoo_graph.demo.demonstration import local_candidates
@@ -42,7 +44,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    pool = local_candidates(candidates(only=protocol.CANDIDATES))
+    pool = with_layers(local_candidates(candidates(only=protocol.CANDIDATES)))
     made = {task.dataset.id: task for task in tasks(shared=options.shared).ready}
     names = [name for name in options.task or protocol.TASKS if name in made]
     truth = measured_scores()
@@ -71,8 +73,15 @@ def measured_scores() -> dict[tuple[str, str], float]:
     return {pair: float(np.mean(values)) for pair, values in found.items()}
 
 
-def theirs(dataset: Dataset, pool: list) -> dict[str, tuple[np.ndarray, float]]:
-    """Scores (M,) and seconds of each of its estimators; it embeds anew for every estimator, as its users do."""
+def with_layers(pool: list[Candidate]) -> list[Candidate]:
+    return [one for one in pool if json.loads((Path(str(one.source)) / "config.json").read_text())["num_hidden_layers"]]
+
+
+def theirs(dataset: Dataset, pool: list[Candidate]) -> dict[str, tuple[np.ndarray, float]]:
+    """Scores (M,) of each of its estimators, and the seconds with embedding.
+
+    It embeds anew for every estimator; here once for all, so that the seconds are of one estimator at a time.
+    """
     import datasets
     from transformer_ranker import TransformerRanker
 
@@ -80,20 +89,38 @@ def theirs(dataset: Dataset, pool: list) -> dict[str, tuple[np.ndarray, float]]:
     table = datasets.Dataset.from_dict(
         {"text": texts, "label": [dataset.classes[label] for label in labels]}
     ).class_encode_column("label")
-    found = {}
-    for estimator, layers in ESTIMATORS:
-        ranker = TransformerRanker(table, text_column="text", label_column="label")
-        scores, start = [], time.perf_counter()
-        for one in pool:  # one at a time: it names results by the folder's last part only
-            result = ranker.run(
-                [str(one.source)], estimator=estimator, layer_aggregator=layers, batch_size=64, device="cpu"
-            )
-            scores.append(next(iter(result.scores.values())))
-        found[f"transformer_ranker_{estimator}_{layers}"] = np.array(scores), time.perf_counter() - start
-    return found
+    ranker = TransformerRanker(table, text_column="text", label_column="label")
+    found = {estimator: (np.full(len(pool), np.nan), 0.0) for estimator in ESTIMATORS}
+    for m, one in enumerate(pool):
+        start = time.perf_counter()
+        layers = embedded(one, ranker.texts)
+        embedding = time.perf_counter() - start
+        for estimator in ESTIMATORS:
+            name, aggregator = estimator
+            start = time.perf_counter()
+            given = layers if aggregator == "bestlayer" else [rows.mean(dim=0, keepdim=True) for rows in layers]
+            metric = ranker.transferability_metrics[name](regression=False)
+            # Not run(): that would embed for each estimator.
+            found[estimator][0][m] = ranker._transferability_score(given, metric, aggregator, show_progress=False)
+            took = embedding + time.perf_counter() - start
+            found[estimator] = found[estimator][0], found[estimator][1] + took
+    return {f"transformer_ranker_{name}_{layers}": found[name, layers] for name, layers in ESTIMATORS}
 
 
-def ours(dataset: Dataset, pool: list) -> dict[str, tuple[np.ndarray, float]]:
+def embedded(one: Candidate, texts: list[str]) -> list:
+    """Its embeddings of every layer, one (layers, width) for each text."""
+    from transformer_ranker.embedder import Embedder
+    from transformers import AutoTokenizer
+
+    source = str(one.source)
+    tokenizer = AutoTokenizer.from_pretrained(source, model_max_length=MAX_LENGTH)
+    embedder = Embedder(
+        model=source, tokenizer=tokenizer, layer_ids="all", layer_mean=False, sentence_pooling="mean", device="cpu"
+    )
+    return embedder.embed(texts, batch_size=64, show_progress=False)
+
+
+def ours(dataset: Dataset, pool: list[Candidate]) -> dict[str, tuple[np.ndarray, float]]:
     """Scores (M,) of every proxy; the seconds are of extraction and all thirteen together."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

@@ -5,7 +5,7 @@ How far it counts, recall learns from what it said of past datasets without havi
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,14 +94,27 @@ def with_link_prediction(
         return evidence
     new = None if target in snapshot.dataset_ids else about or Dataset(target)
     graph = link_graph(snapshot, hold_out, new)
-    models = [candidate.model for candidate in evidence.candidates]
-    said = signal.predictor.predict(graph, [target]).mean
-    found = _taken(said, places(models, graph.models), np.zeros(1, dtype=np.int64))[:, 0]
-    past = _taken(signal.past, places(models, signal.models), places(evidence.datasets, signal.datasets))
+    said = signal.predictor.predict(graph, [target]).mean[:, 0]
+    return as_proxy(evidence, said, graph.models, signal.past, signal.models, signal.datasets)
+
+
+def as_proxy(
+    evidence: Evidence,
+    said: FloatArray,
+    models: Sequence[str],
+    past: FloatArray,
+    past_models: Sequence[str],
+    past_datasets: Sequence[str],
+) -> Evidence:
+    """The evidence with what was `said` of `models` (N,) on the target and, for learning how far to trust it, of
+    `past_models` and `past_datasets` (P, D); nan of whom nothing was said."""
+    candidates = [candidate.model for candidate in evidence.candidates]
+    found = _taken(said[:, None], places(candidates, models), np.zeros(1, dtype=np.int64))[:, 0]
+    before = _taken(past, places(candidates, past_models), places(evidence.datasets, past_datasets))
     return replace(
         evidence,
         proxies={**evidence.proxies, NAME: found},
-        past_proxies={**evidence.past_proxies, NAME: past},
+        past_proxies={**evidence.past_proxies, NAME: before},
     )
 
 

@@ -47,11 +47,16 @@ class Group:
 
 
 def lines(
-    records: Sequence[Record], groups: Sequence[Group], baseline: str = "history", first: Sequence[str] = ()
+    records: Sequence[Record],
+    groups: Sequence[Group],
+    baseline: str = "history",
+    first: Sequence[str] = (),
+    compared: Sequence[tuple[str, str]] = (),
 ) -> Iterator[str]:
     """Yields tables of means, and one of differences from the baseline, for each regime and group.
 
-    The rankers in `first` are shown above the others. Failures follow, each once with the number of targets.
+    The rankers in `first` are shown above the others; `compared` are further pairs (ranker, its own baseline).
+    Failures follow, each once with the number of targets.
     """
     for regime, found in results(records).items():
         for group in groups:
@@ -59,6 +64,8 @@ def lines(
             for metrics in SHOWN:
                 yield from _means(regime, found, group, rankers, metrics)
             yield from _differences(regime, found, group, rankers, baseline)
+            for ranker, other in compared:
+                yield from _differences(regime, found, group, [ranker], other)
     yield from _NOTES
     yield from _failures(records)
 
@@ -177,11 +184,17 @@ def _plain_difference(paired: Paired) -> dict[str, Any]:
     return {"difference": difference.value, "difference_stderr": stderr, "p": paired.p, "tie": paired.is_tie}
 
 
-def measures(records: Sequence[Record], groups: Sequence[Group], baseline: str = "history") -> list[dict[str, Any]]:
+def measures(
+    records: Sequence[Record],
+    groups: Sequence[Group],
+    baseline: str = "history",
+    compared: Sequence[tuple[str, str]] = (),
+) -> list[dict[str, Any]]:
     """`{measure, value, unit, n, stderr}` of each group, regime, ranker and metric, and of what it is above `baseline`.
 
     Measures are `recall/<group>/<regime>/<ranker>/<metric>`, with `_minus_<baseline>` for the paired difference and
-    `_minus_<baseline>_p` for its p (see `summary.Paired`); `seconds` is a ranker's mean time for one target.
+    `_minus_<baseline>_p` for its p (see `summary.Paired`), and the same for the pairs `compared`; `seconds` is a
+    ranker's mean time for one target.
     """
     made = []
     for regime, found in results(records).items():
@@ -192,8 +205,9 @@ def measures(records: Sequence[Record], groups: Sequence[Group], baseline: str =
                     mean = found.mean(ranker, metric, group.matrices, group.over)
                     if mean.n:
                         made.append(_measure(f"{path}/{metric}", mean))
-                if ranker != baseline:
-                    made += _paired_measures(found, group, ranker, baseline, path)
+                pairs = [(ranker, baseline)] if ranker != baseline else []
+                for one, other in (*pairs, *(pair for pair in compared if pair[0] == ranker)):
+                    made += _paired_measures(found, group, one, other, path)
     return [*made, *_seconds(records)]
 
 
@@ -229,6 +243,7 @@ def write(
     head: Mapping[str, Any],
     baseline: str = "history",
     first: Sequence[str] = (),
+    compared: Sequence[tuple[str, str]] = (),
 ) -> tuple[Path, ...]:
     """Writes `backtest.txt`, `backtest.json` (first `head`, then the measures), `backtest.png` and `backtest.svg`.
 
@@ -237,8 +252,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     found = next(iter(results(records).values()), None)
     contents = {
-        "backtest.txt": "\n".join(lines(records, groups, baseline, first)) + "\n",
-        "backtest.json": json.dumps([dict(head), *measures(records, groups, baseline)], indent=1) + "\n",
+        "backtest.txt": "\n".join(lines(records, groups, baseline, first, compared)) + "\n",
+        "backtest.json": json.dumps([dict(head), *measures(records, groups, baseline, compared)], indent=1) + "\n",
     }
     written = [_replace(folder / name, text.encode()) for name, text in contents.items()]
     if found is not None:

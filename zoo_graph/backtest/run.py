@@ -5,13 +5,10 @@ Pure of the graph: cases come from a `Source`, so that the benchmarks run the ve
 
 import hashlib
 import json
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +19,8 @@ from zoo_graph.backtest.journal import Journal
 from zoo_graph.backtest.quality import quality
 from zoo_graph.backtest.rankers import Ranker
 from zoo_graph.backtest.records import Record
+from zoo_graph.backtest.threads import one_thread
 from zoo_graph.errors import InputError
-
-_THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +41,16 @@ def run(
     workers: int = 1,
     seed: int = 0,
     code: str = "",
+    prepare: Callable[[], Source] | None = None,
 ) -> Iterator[Record]:
     """Yields a record for each target, number of evaluated models and ranker; first those that `folder` holds.
 
     With a folder each record is on disk before it is yielded, and the same call goes on after kill -9: what was judged
     there on the same content of the source, under the same ranker's name, seed and `code` (a version, where rankers
     change) is not asked again; failures are. A ranker that fails on a target is recorded, and the rest goes on. Several
-    workers are spawned processes of one BLAS thread each, to which source and rankers are pickled.
+    workers are spawned processes of one BLAS thread each, to which source and rankers are pickled. `prepare`, called
+    once and only if anything is left to ask, gives the source that is then asked: the same targets, and with them what
+    took long to learn.
 
     Raises:
         InputError: no ranker, a negative number of evaluated models, or the folder is in use or damaged.
@@ -67,8 +66,8 @@ def run(
     with Journal(folder) if folder is not None else nullcontext() as journal:
         done = {key: record for key, record in (journal.read() if journal else {}).items() if record.state != "failed"}
         yield from (done[key] for key in keys.values() if key in done)
-        work = _Work(source, rankers, seed)
         todo = [question for question, key in keys.items() if key not in done]
+        work = _Work(prepare() if prepare is not None and todo else source, rankers, seed)
         with LocalExecutor(work, workers) as executor:
             for question, result in executor.run(todo):
                 record = result if isinstance(result, Record) else _failure(source.name, question, result)
@@ -98,7 +97,7 @@ class _Work:
 
     def __call__(self, question: Question) -> Record:
         """Asks and judges one ranker."""
-        with _one_thread():
+        with one_thread():
             case = self._case(question)
             began = time.perf_counter()
             ranking = self._rankers[question.ranker](case.evidence, self._seed)
@@ -115,16 +114,3 @@ class _Work:
         if self._last is None or self._last[0] != asked:
             self._last = asked, with_evaluated(self._source.case(question.target), question.n_evaluated)
         return self._last[1]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for every BLAS loaded, and for those that a ranker loads: workers on few cores must not queue."""
-    import threadpoolctl
-
-    if parent_process() is not None:
-        os.environ.update(_THREADS)
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)
-    with threadpoolctl.threadpool_limits(1):
-        yield

@@ -30,6 +30,10 @@ def backtest(
     hold_out: Annotated[
         list[str], typer.Option(help="dataset=other: with the dataset, also leave out the other, a part or superset.")
     ] = [],  # noqa: B006
+    links: Annotated[
+        bool,
+        typer.Option("--links", help="Also link prediction, alone and in recall: trains ten networks (minutes)."),
+    ] = False,
     workers: WorkersOption = 1,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     folder: Annotated[
@@ -48,6 +52,7 @@ def backtest(
             only=listed(ranker) or None,
             evaluated=[_whole(text) for text in listed(evaluated)],
             hold_out=_held(hold_out),
+            links=links,
             workers=workers,
             seed=seed,
             out=folder,

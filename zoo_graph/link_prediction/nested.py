@@ -5,8 +5,9 @@ target nor what was said of past datasets may come from networks that saw the ta
 keeps this: datasets are dealt into K folds and a network is trained for every two of them, without either, so
 K (K - 1) / 2 in all, which is what `predictor.out_of_fold` trains too. A target of fold k is predicted by the
 networks that miss k and one other fold each; a past dataset of fold j by the one that misses j and k, while all
-results on fold k are hidden. When training ends and by how much corrections are multiplied is learnt on folds that
-those networks miss, j and k apart. Learnt anew for every target it would cost D times as much.
+results on fold k are hidden. When training ends, and by how much corrections are multiplied, is learnt on folds other
+than k and j that networks miss; those networks saw j, which leaves a trace of the past dataset in two numbers, and none
+of the target anywhere. Learnt anew for every target it would cost D times as much.
 
 So past predictions come from one network where the target's come from K - 1, and see one fold less: link prediction is
 trusted rather too little than too much. Other datasets of the target's own fold are predicted as the target is, with
@@ -76,17 +77,17 @@ def plan(
     graph: ZooGraph,
     kin: Integers | None = None,
     *,
-    folds: int = FOLDS,
+    folds: int | None = None,
     seed: int = 0,
     settings: Settings | None = None,
 ) -> Plan:
-    """Deals the datasets into at most `folds` folds; those of equal `kin` (D,) go together.
+    """Deals the datasets into at most `folds` folds (default `FOLDS`); those of equal `kin` (D,) go together.
 
     Raises:
         InputError: fewer than three folds, or kin of another length.
     """
     n_datasets = len(graph.datasets)
-    kin = np.arange(n_datasets) if kin is None else kin
+    kin, folds = np.arange(n_datasets) if kin is None else kin, FOLDS if folds is None else folds
     if folds < _FEWEST_FOLDS or kin.shape != (n_datasets,):
         raise InputError(
             f"got {folds} folds and kin of {len(kin)} datasets; wanted at least {_FEWEST_FOLDS} folds, and a group "

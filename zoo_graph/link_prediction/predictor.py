@@ -237,8 +237,8 @@ def _gain(results: Results, held: HeldOut, correction: Floats) -> tuple[float, f
     n = np.bincount(dataset)
     seen = n > 0
     pull, energy = (np.bincount(dataset, values)[seen] / n[seen] for values in (left * moved, moved**2))
-    if not energy.sum():
-        return 0.0, 0.0
+    if len(pull) < 2 or not energy.sum():
+        return 0.0, 0.0  # one dataset does not tell what is chance
     raw = float(np.clip(pull.sum() / energy.sum(), 0.0, 1.0))
     doubt = float((pull - raw * energy).std(ddof=1) * np.sqrt(len(pull)))
     multiplier = float(np.clip((pull.sum() - doubt) / energy.sum(), 0.0, 1.0))

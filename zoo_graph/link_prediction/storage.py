@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 from safetensors import SafetensorError
 
@@ -22,7 +23,7 @@ from zoo_graph.link_prediction.mixed import Variances
 from zoo_graph.link_prediction.model import Network
 from zoo_graph.link_prediction.pairs import pair_width
 from zoo_graph.link_prediction.prediction import Calibration
-from zoo_graph.link_prediction.predictor import Member, Predictor
+from zoo_graph.link_prediction.predictor import Member, Predictor, Trained
 from zoo_graph.link_prediction.standing import Base
 from zoo_graph.link_prediction.training import Settings, State, own_torch
 
@@ -83,6 +84,23 @@ def load(folder: Path) -> Predictor:
         raise InputError(
             f"got a spoilt predictor in {folder} ({error}); wanted what `save` wrote: train it anew"
         ) from error
+
+
+def trained_bytes(trained: Trained) -> bytes:
+    """Returns one network's weights at each checkpoint, and its base, as the content of a safetensors file."""
+    tensors = {f"{i}.{name}": values for i, state in enumerate(trained.states) for name, values in state.items()}
+    return safetensors.torch.save(tensors, {"base": json.dumps(dataclasses.asdict(trained.base))})
+
+
+def read_trained(path: Path) -> Trained:
+    """Returns the network whose `trained_bytes` the file holds."""
+    states: dict[int, State] = {}
+    with safetensors.safe_open(path, "pt") as file:
+        for key in file.keys():  # noqa: SIM118 - no mapping
+            checkpoint, _, name = key.partition(".")
+            states.setdefault(int(checkpoint), {})[name] = file.get_tensor(key)
+        base = _base(json.loads(file.metadata()["base"]))
+    return Trained(base, [states[place] for place in sorted(states)])
 
 
 def _predictor(content: dict[str, Any], weights: bytes) -> Predictor:

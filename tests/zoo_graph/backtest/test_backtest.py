@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from selection.recall import Evidence
-from zoo_graph.backtest.backtest import ZooSource, backtest
+from zoo_graph.backtest.backtest import backtest
 from zoo_graph.backtest.quality import Ranking, by_score
+from zoo_graph.backtest.zoo_source import ZooSource
 from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.ingest import import_file
-from zoo_graph.snapshot import take
+from zoo_graph.link_evidence import NAME
+from zoo_graph.link_prediction import nested, signal
+from zoo_graph.link_prediction.training import Settings
+from zoo_graph.snapshot import Snapshot, take
 from zoo_graph.store import Connection
 from zoo_graph.zoo import Zoo
 
@@ -119,3 +123,54 @@ def test_a_zoo_without_a_judgeable_dataset_says_what_is_missing(embedded_store: 
     import_file(embedded_store, tmp_path / "r.csv", metric="accuracy", format="wide")
     with pytest.raises(InputError, match="import or measure more"):
         backtest(embedded_store, tmp_path)
+
+
+@pytest.fixture
+def hasty(monkeypatch) -> None:
+    """Three networks, each trained for a moment."""
+    monkeypatch.setattr(signal, "SETTINGS", Settings(steps=8, checkpoints=2, episodes=2, width=8, learning_rate=0.1))
+    monkeypatch.setattr(nested, "FOLDS", 3)
+
+
+def test_link_prediction_is_ranked_by_alone_and_in_recall_where_asked_for(
+    zoo: Connection, tmp_path: Path, hasty: None
+) -> None:
+    only = ["ours", "ours_links", "link_prediction"]
+    told: list[tuple[int, int]] = []
+    found = backtest(zoo, tmp_path, links=True, only=only, track=lambda done, of: told.append((done, of)))
+    assert {r.ranker for r in found.records} == {"history", *only}
+    assert {r.state for r in found.records} == {"judged"}
+    assert told[-1] == (23, 23)  # 20 rankings and 3 networks
+    assert found.lines()[-1].startswith("cold, ours_links against ours: ")
+    measured = {one["measure"] for one in json.loads((tmp_path / "backtest/backtest.json").read_text())[1:]}
+    assert "recall/zoo/cold/ours_links/regret1_minus_ours_p" in measured
+    told.clear()
+    again = backtest(zoo, tmp_path, links=True, only=only, track=lambda done, of: told.append((done, of)))
+    assert told[-1] == (20, 20)
+    assert {r.seconds for r in again.records} == {r.seconds for r in found.records}
+    with pytest.raises(UnknownNameError, match="ranker 'ours_links'"):
+        backtest(zoo, tmp_path, only=only)
+
+
+def test_nothing_that_link_prediction_says_for_a_target_knows_its_results(
+    zoo: Connection, tmp_path: Path, hasty: None
+) -> None:
+    before = take(zoo, tmp_path)
+    rows = [
+        f"acme/m{m},{d},{score / 10},accuracy,test"
+        for m, score in enumerate([9, 2, 7, 0, 8, 1, 5])
+        for d in ("d", "copy")
+    ]
+    (tmp_path / "more.csv").write_text("model,dataset,score,metric,split\n" + "\n".join(rows) + "\n")
+    import_file(zoo, tmp_path / "more.csv", format="long")
+    after = take(zoo, tmp_path)
+
+    def known(snapshot: Snapshot, target: str, folder: str) -> Evidence:
+        source = ZooSource(snapshot, None, {"b": ["a"]})
+        return source.with_links(tmp_path / folder, 1, 0, "", lambda done, of: None).case(target).evidence
+
+    for target in ("d", "copy"):
+        first, second = known(before, target, "1"), known(after, target, "2")
+        assert np.array_equal(first.proxies[NAME], second.proxies[NAME])
+        assert np.array_equal(first.past_proxies[NAME], second.past_proxies[NAME])
+    assert not np.array_equal(known(before, "a", "1").proxies[NAME], known(after, "a", "2").proxies[NAME])

@@ -7,12 +7,13 @@ the others where results of all good models are alike and only the bad ones diff
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from selection.recall.evidence import FloatArray
 
 MIN_MODELS = 5
 _GRID = (np.arange(101) + 0.5) / 101
+_NORMAL = norm.ppf(_GRID)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ class Shapes:
 
     def usual(self, left_out: int | None = None) -> FloatArray:
         """The mean quantiles (101,) of all past datasets but `left_out`, and of one normal beside them."""
-        total, count = self.quantiles.sum(axis=1) + norm.ppf(_GRID), len(self.place) + 1
+        total, count = self.quantiles.sum(axis=1) + _NORMAL, len(self.place) + 1
         if left_out is not None and left_out in self.place:
             total, count = total - self.quantiles[:, self.place[left_out]], count - 1
         return np.asarray(total / count)
@@ -51,6 +52,17 @@ def standardise_proxy(values: FloatArray, usual: FloatArray) -> FloatArray:
     known = values[seen]
     if len(known) < 2 or np.ptp(known) <= 1e-12 * max(1e-3, float(np.abs(known).max())):
         return result
-    shaped = np.interp((rankdata(known) - 0.5) / len(known), _GRID, usual)
+    shaped = np.interp(_behind(known), _GRID, usual)
     result[seen] = (shaped - shaped.mean()) / max(float(shaped.std()), 1e-9)
     return result
+
+
+def _behind(values: FloatArray) -> FloatArray:
+    """The share of values (n,) behind each, equals and itself counting half."""
+    order = np.argsort(values)
+    ordered = values[order]
+    level = np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
+    ends = np.cumsum(np.bincount(level))
+    found = np.empty(len(values))
+    found[order] = (np.concatenate([[0], ends[:-1]]) + ends)[level] / (2 * len(values))
+    return found

@@ -70,7 +70,8 @@ def learn_trust(history: History, past_proxies: Mapping[str, FloatArray], names:
     if z.shape[1] < MIN_DATASETS:
         return Trust(names, None, None, 0)
     shapes = Shapes.of(z)
-    past = {name: _past(past_proxies[name], z, shapes) for name in names if name in past_proxies}
+    usual = [shapes.usual(d) for d in range(z.shape[1])]
+    past = {name: _past(past_proxies[name], z, usual) for name in names if name in past_proxies}
     learnable = tuple(name for name, values in past.items() if _datasets(values).sum() >= MIN_DATASETS)
     if not learnable:
         return Trust(names, None, None, 0)
@@ -81,10 +82,10 @@ def learn_trust(history: History, past_proxies: Mapping[str, FloatArray], names:
     return Trust(learnable, with_history, without, n_datasets)
 
 
-def _past(values: FloatArray, z: FloatArray, shapes: Shapes) -> FloatArray:
+def _past(values: FloatArray, z: FloatArray, usual: list[FloatArray]) -> FloatArray:
     """The proxy standardised per dataset over the models that also have a result; nan elsewhere."""
     paired = np.where(np.isnan(z), np.nan, values)
-    columns = [standardise_proxy(column, shapes.usual(d)) for d, column in enumerate(paired.T)]
+    columns = [standardise_proxy(column, shape) for column, shape in zip(paired.T, usual, strict=True)]
     thin = [(~np.isnan(column)).sum() < MIN_MODELS for column in columns]
     return np.stack([column * np.nan if few else column for column, few in zip(columns, thin, strict=True)], axis=1)
 

@@ -15,7 +15,6 @@ from selection.schedule import Overhead
 EPOCHS = 3
 MAX_EPOCHS = 1000
 MIN_STEPS = 40
-MAX_FACTOR = 1000.0
 # One training step in forward passes over its batch: a forward and a backward pass are three of them. Adapters save the
 # gradients of the frozen weights and pay for their own products.
 PASSES: Mapping[Method, float] = {"full": 3.0, "lora": 2.6}
@@ -78,7 +77,7 @@ def check_recipe(recipe: Recipe, task: Task) -> None:
     if recipe.lora_rank < 1 or recipe.lora_alpha < 1:
         raise InputError(f"got adapters of rank {recipe.lora_rank} and alpha {recipe.lora_alpha}; wanted both above 0")
     factors = recipe.rate_factors
-    if not all(0 < factor <= MAX_FACTOR for factor in factors) or len(set(factors)) < len(factors):
+    if not all(0 < factor < math.inf for factor in factors) or len(set(factors)) < len(factors):
         told = ", ".join(f"{factor:g}" for factor in factors)
         raise InputError(f"got the rate factors {told}; wanted different ones above 0, such as 0.3, 1, 3")
 

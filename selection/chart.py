@@ -62,7 +62,7 @@ def how_it_ended(standing: Standing) -> str:
     if standing.dropped == "failed":
         return f"failed in rung {standing.rung}"
     where = f"at step {step}" if standing.rung else "at the probe"
-    return f"left {where}" if standing.dropped == "halved" else f"cut off {where}"
+    return f"left {where}" if standing.dropped == "dropped" else f"cut off {where}"
 
 
 def _figure(outcome: Outcome, width: float) -> "Figure":

@@ -1,8 +1,13 @@
-"""Who goes on: the decisions of successive halving, as functions of plain scores. No training, no files, no clock."""
+"""Who goes on: the decisions of each policy, as functions of plain scores. No training, no files, no clock."""
 
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
 
 
 def ranked(scores: Mapping[str, float], probes: Mapping[str, float | None]) -> tuple[str, ...]:
@@ -28,3 +33,68 @@ def probe_survivors(models: Sequence[str], n: int, probes: Mapping[str, float | 
 def _worst_last(score: float | None, missing: float = -math.inf) -> float:
     """A sort key that puts the largest score first and a missing or nan one where `missing` stands."""
     return -missing if score is None or math.isnan(score) else -score
+
+
+def worth_racing(draws: FloatArray, left: Sequence[float], *, price: float, at_most: int) -> tuple[int, ...]:
+    """Places of the candidates worth training on, best first; one at least.
+
+    `draws` (n, K) are joint draws of the final scores, `left` (K,) the shares of a full run that each still has to
+    train. The next to be taken is the one that raises the expected best of those taken by most, less what training it
+    costs at `price` (score for a full run); nobody who raises it by less than that is taken. So a sure winner races
+    alone, candidates that cannot be told apart race on, and one that only copies another's chances does not.
+    """
+    cost = price * np.asarray(left)
+    best = np.full(len(draws), -np.inf)
+    taken: list[int] = []
+    while len(taken) < min(at_most, draws.shape[1]):
+        with_each = np.maximum(best[:, None], draws).mean(axis=0)
+        net = with_each - cost - (best.mean() if taken else 0.0)
+        net[taken] = -np.inf
+        place = int(np.argmax(net))
+        if taken and net[place] <= 0.0:
+            break
+        taken.append(place)
+        best = np.maximum(best, draws[:, place])
+    return tuple(taken)
+
+
+def two_phase_survivors(
+    order: Sequence[str], scores: Mapping[str, float], finals: Mapping[str, float]
+) -> tuple[str, ...]:
+    """2PS's fine-selection (section 4.2): who is behind another in score and in predicted end is dropped, then halving.
+
+    `order` is best score first. A predicted end that is nan is the score itself.
+    """
+    end = {model: scores[model] if math.isnan(finals.get(model, math.nan)) else finals[model] for model in order}
+    left = [
+        model
+        for place, model in enumerate(order)
+        if not any(scores[other] > scores[model] and end[other] > end[model] for other in order[:place])
+    ]
+    return tuple(left[: max(1, len(order) // 2)])
+
+
+def hyperband_brackets(models: Sequence[str], n_stops: int, eta: int = 2) -> dict[str, int]:
+    """The bracket of each model: its place among the stops at which it is first judged (0: every stop, halved most).
+
+    As large as Hyperband's (Li et al., JMLR 2018, algorithm 1: ceil(B / (s + 1) eta^s), s = stops left), scaled to the
+    candidates there are; dealt in turn, so that every bracket has some of the best recalled.
+    """
+    sizes = [math.ceil(n_stops / (s + 1) * eta**s) for s in reversed(range(n_stops))]
+    quotas = [len(models) * size / sum(sizes) for size in sizes]
+    filled = [0] * n_stops
+    found = {}
+    for model in models:
+        bracket = max(range(n_stops), key=lambda b: (quotas[b] - filled[b], -b))
+        filled[bracket] += 1
+        found[model] = bracket
+    return found
+
+
+def hyperband_survivors(order: Sequence[str], brackets: Mapping[str, int], stop: int, eta: int = 2) -> tuple[str, ...]:
+    """Of each bracket that is judged at this stop (0 the first) the best eta-th part, of the others all; best first."""
+    left: list[str] = []
+    for bracket in sorted(set(brackets.values())):
+        members = [model for model in order if brackets[model] == bracket]
+        left += members if bracket > stop else members[: max(1, len(members) // eta)]
+    return tuple(model for model in order if model in left)

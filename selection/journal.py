@@ -16,9 +16,9 @@ from typing import Any
 
 from selection.errors import InputError
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
-from selection.records import Candidate, Failure, Plan, Progress, Recipe, Rung, Trial
+from selection.records import Candidate, Failure, Plan, Progress, Recipe, Rung, Trend, Trial
 
-FORMAT = 1
+FORMAT = 2
 NAME = "journal.jsonl"
 EVENTS: dict[str, Callable[..., Event]] = {
     "probed": Probed,
@@ -45,11 +45,11 @@ class Header:
 
     @property
     def digest(self) -> str:
-        """24 hex digits of dataset, candidates, recipes and rungs. Estimated seconds do not count, nor do probes: those
-        of the first call are in the journal."""
-        trials = [asdict(replace(trial, probe=None)) for trial in self.plan.trials]
+        """24 hex digits of dataset, candidates, recipes, policy and rungs. Estimated seconds do not count, nor do
+        probes, recall and trend: those of the first call are in the journal."""
+        trials = [asdict(replace(trial, probe=None, recalled=None)) for trial in self.plan.trials]
         rungs = [(rung.n_candidates, rung.n_survivors, rung.until_step) for rung in self.plan.rungs]
-        inputs = [FORMAT, self.dataset, self.dataset_digest, trials, rungs]
+        inputs = [FORMAT, self.dataset, self.dataset_digest, trials, rungs, self.plan.policy, self.plan.price]
         return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
@@ -177,16 +177,29 @@ def _progress(row: dict[str, Any]) -> Progress:
 
 
 def _plan(row: dict[str, Any]) -> Plan:
-    trials = tuple(
-        Trial(
-            Candidate(**trial["candidate"]), Recipe(**trial["recipe"]), tuple(trial["eval_steps"]), trial.get("probe")
-        )
-        for trial in row["trials"]
-    )
-    rungs = tuple(Rung(**rung) for rung in row["rungs"])
-    failures = tuple(Failure(**one) for one in row.get("failures", ()))
-    lists = {"notes": tuple(row["notes"]), "failures": failures, "left_out": tuple(row.get("left_out", ()))}
-    return Plan(**{**row, "trials": trials, "rungs": rungs, **lists})
+    trend, clusters = row["trend"], row["clusters"]
+    parts = {
+        "trials": tuple(_trial(trial) for trial in row["trials"]),
+        "rungs": tuple(Rung(**rung) for rung in row["rungs"]),
+        "failures": tuple(Failure(**one) for one in row["failures"]),
+        "trend": None if trend is None else Trend(**{name: _frozen(value) for name, value in trend.items()}),
+        "clusters": _frozen(clusters),
+    }
+    return Plan(**{**{name: _frozen(value) for name, value in row.items()}, **parts})
+
+
+def _trial(row: dict[str, Any]) -> Trial:
+    return Trial(
+        **{**row, "candidate": Candidate(**row["candidate"]), "recipe": Recipe(**row["recipe"]),
+           "eval_steps": tuple(row["eval_steps"])}
+    )  # fmt: skip
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as the tuples they were, all the way down."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _without_nan(value: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selection.halving import ranked, ranked_by_probe
+from selection.policies import Facts, chances, score_at
 from selection.records import DroppedBecause, Plan, Progress, Rung, Standing, Trial
 
 NO_PROGRESS = Progress(0, (), (), 0.0, 0.0)
@@ -129,17 +130,18 @@ class Race:
         dropped = [model for decision in reversed(self.decisions) for model in decision.dropped]
         return [model for model in dropped if model not in self.failed and model not in self.active]
 
+    def facts(self) -> Facts:
+        """What the decision at the end of the current rung goes by."""
+        return Facts(
+            self.plan, self.rung, tuple(self.alive()), tuple(self.reserves()), self.progress, self.probes or {}
+        )
+
     def finalists(self) -> tuple[str, ...]:
         """Who may win, best first: the last rung's candidates; after a cut-off, whoever has trained at all."""
         trained = [model for model in self.alive() if self.reached.get(model, 0) > 0]
         if self.cut_off and not trained:
             return tuple(model for model in self.reserves() if self.reached.get(model, 0) > 0)
         return self.ranking(trained)
-
-
-def score_at(progress: Progress, step: int) -> float:
-    """The validation score at an evaluation point; nan where it was not evaluated."""
-    return dict(zip(progress.curve_steps, progress.curve, strict=True)).get(step, float("nan"))
 
 
 def replay(plan: Plan, events: Iterable[Event]) -> Race:
@@ -209,16 +211,24 @@ def _why(race: Race, model: str, *, is_winner: bool) -> tuple[DroppedBecause | N
     if is_winner:
         return None, None
     if model not in race.active:
-        return "halved", _why_halved(race, model)
+        return "dropped", _why_dropped(race, model)
     if race.cut_off and race.reached.get(model, 0) < len(race.plan.rungs) - 1:
         return "cut off", f"the clock ended the race before step {race.current.until_step}"
     return None, f"below the winner at step {race.progress[model].step}"
 
 
-def _why_halved(race: Race, model: str) -> str:
+def _why_dropped(race: Race, model: str) -> str:
     """The comparison a candidate lost."""
     decision = next(decision for decision in reversed(race.decisions) if model in decision.dropped)
-    n_on = len(decision.survivors)
-    place, n_raced = n_on + decision.dropped.index(model) + 1, n_on + len(decision.dropped)
     where = "the probe" if decision.rung == 0 else f"step {race.plan.rungs[decision.rung].until_step}"
-    return f"place {place} of {n_raced} at {where}; {n_on} went on"
+    raced = (*decision.survivors, *decision.dropped)
+    if race.plan.policy == "racing":
+        facts = Facts(race.plan, decision.rung, raced, (), race.progress, race.probes or {})
+        chance = chances(facts, raced)[model]
+        return f"{_percent(chance)} chance to end best, as forecast at {where}; {len(decision.survivors)} went on"
+    place = len(decision.survivors) + decision.dropped.index(model) + 1
+    return f"place {place} of {len(raced)} at {where}; {len(decision.survivors)} went on"
+
+
+def _percent(share: float) -> str:
+    return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")

@@ -13,7 +13,7 @@ Method = Literal["full", "lora", "head"]
 Precision = Literal["float32", "bfloat16"]
 Head = Literal["mean", "native"]
 ClassWeights = Literal["none", "balanced"]
-DroppedBecause = Literal["halved", "failed", "cut off"]
+DroppedBecause = Literal["dropped", "failed", "cut off"]
 Policy = Literal["brute_force", "successive_halving", "hyperband", "two_phase", "racing"]
 # 2PS's trends by model: for each share of a run's length, clusters' (mean validation score, mean final score).
 Clusters = Mapping[str, tuple[tuple[tuple[float, float], ...], ...]]
@@ -175,13 +175,15 @@ class Trend:
 class Trial:
     """One candidate's run under one recipe; `eval_steps` (ascending, last = total_steps) are its curve's points.
 
-    `probe` is the accuracy of a linear probe on frozen features, which rung 0 decides by; None where not known.
+    `probe` is the accuracy of a linear probe on frozen features, `recalled` what recall expects of the candidate (on
+    recall's own scale): rung 0 decides by them; None where not known.
     """
 
     candidate: Candidate
     recipe: Recipe
     eval_steps: tuple[int, ...]
     probe: float | None = None
+    recalled: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,9 @@ class Rung:
 class Plan:
     """What select() will do, before anything is spent. `rungs[0]` is the probe on cached features (until_step 0).
 
+    A rung's `n_candidates` and `n_survivors` are the most there may be; with the policy "racing" fewer go on where
+    `trend` promises too little for their steps, at `price` (score for a full run). `clusters` are for "two_phase".
+
     `failures` are the candidates that were to be planned for and cannot be used; `left_out` those that the budget has
     no room for.
     """
@@ -227,6 +232,10 @@ class Plan:
     notes: tuple[str, ...] = ()
     failures: tuple["Failure", ...] = ()
     left_out: tuple[str, ...] = ()
+    policy: Policy = "successive_halving"
+    price: float = 0.005
+    trend: Trend | None = None
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from selection.errors import InputError, SelectionError, TrialError
 from selection.executors.local import LocalExecutor
-from selection.halving import probe_survivors
 from selection.journal import Header, Journal, open_journal, sync_folder
+from selection.policies import survivors
 from selection.race import (
     CutOff,
     Decided,
@@ -63,7 +63,6 @@ class _Run:
     is_late: Callable[[], bool]
     deadline_seconds: float
     keep: Keep
-    discarded: set[str] = field(default_factory=set)
 
     def race(self) -> Race:
         return replay(self.journal.header.plan, self.journal.events)
@@ -168,14 +167,14 @@ def _next(run: _Run, race: Race) -> None:
     if race.probes is None:
         run.record(Probed({model: _known(race.trial(model).probe) for model in race.active}))
     elif race.rung == 0:
-        _decide(run, race, probe_survivors(race.active, race.current.n_survivors, race.probes))
+        _decide(run, race)
     elif race.waiting():
         _discard(run, race)
         _train_waiting(run, race)
     elif race.finalists() and (is_last or race.cut_off):
         _finish(run, race)
     elif race.alive() and not race.cut_off:
-        _decide(run, race, race.ranking(race.alive())[: race.current.n_survivors])
+        _decide(run, race)
     else:
         _revive(run, race)
 
@@ -185,10 +184,10 @@ def _known(probe: float | None) -> float | None:
     return None if probe is None or math.isnan(probe) else probe
 
 
-def _decide(run: _Run, race: Race, survivors: tuple[str, ...]) -> None:
-    alive = race.alive()
-    order = race.ranking(alive)
-    run.record(Decided(race.rung, survivors, tuple(model for model in order if model not in survivors)))
+def _decide(run: _Run, race: Race) -> None:
+    going_on = survivors(race.facts())
+    dropped = tuple(model for model in race.ranking(race.alive()) if model not in going_on)
+    run.record(Decided(race.rung, going_on, dropped))
 
 
 def _train_waiting(run: _Run, race: Race) -> None:
@@ -296,12 +295,10 @@ def _discard(run: _Run, race: Race) -> None:
         return
     old = [model for decision in race.decisions[:-1] for model in decision.dropped]
     free = [trial.candidate.model for trial in race.plan.trials] if race.finished else [*old, *race.failed]
-    for model in free:
-        if model not in run.discarded and (race.finished or model not in race.alive()):
-            own = trial_folder(run.folder, race.trial(model))
-            if own.exists():
-                run.trainer.discard(own)
-            run.discarded.add(model)
+    for model in set(free) - (set() if race.finished else set(race.alive())):
+        own = trial_folder(run.folder, race.trial(model))
+        if own.exists():
+            run.trainer.discard(own)
 
 
 def _outcome(header: Header, race: Race, folder: Path) -> Outcome:

@@ -5,12 +5,18 @@ Talwalkar, arXiv 1502.07943, algorithm 1) over geometric rungs, behind a rung 0 
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from selection.errors import BudgetError, InputError
-from selection.records import Candidate, Plan, Recipe, Rung, Trial
+from selection.halving import hyperband_brackets
+from selection.policies import foresee
+from selection.records import Candidate, Clusters, Plan, Policy, Recipe, Rung, Trend, Trial
+
+# Stages of 2PS's fine-selection, where its stops are not given.
+_STAGES = 5
 
 Rates = Mapping[str, float] | Callable[[Candidate], float]
 
@@ -27,6 +33,14 @@ class Overhead:
     probe_steps: float = 0.0
     evaluation_steps: float = 0.0
     test_steps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What past runs tell of how runs end: for the policy "racing", and 2PS's own for "two_phase"."""
+
+    trend: Trend | None = None
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,10 @@ def plan(
     workers: int = 1,
     budget_seconds: float | None = None,
     probes: Mapping[str, float | None] | None = None,
+    recalled: Mapping[str, float | None] | None = None,
+    policy: Policy = "racing",
+    price: float = 0.005,
+    learn: Callable[[Sequence[float]], Learnt] | None = None,
 ) -> Plan:
     """Rungs, evaluation points and cost of a selection among `candidates` (best recalled first).
 
@@ -83,10 +101,14 @@ def plan(
     rungs end at `stops` (default: `geometric_stops`, none before `first_stop`, by default twice the warm-up and a
     sixteenth of the total: scores at the very first steps say nothing of the last); after each, max(1, floor(n / eta))
     go on, and the last trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to
-    `eval_points` in all.
+    `eval_points` in all. That is `policy` "successive_halving"; "racing" lets at most as many go on, and only whom
+    `price` (score for a full run) is worth it (`halving.worth_racing`); "hyperband" and "two_phase" (2PS, five equal
+    stages) drop nobody by the probe, "brute_force" nobody at all. `learn` is given the shares of a run at which there
+    will be scores, and returns what past runs tell of how such runs end; None tells nothing.
 
-    `expected_seconds` takes every candidate for an average one, `worst_seconds` lets the slowest survive every cut;
-    both count `workers` trials at once. `brute_force_seconds` trains every candidate of the plan to the end, tests one.
+    `expected_seconds` takes every candidate for an average one, and with "racing" as many as go on in races simulated
+    by what was learnt; `worst_seconds` lets the slowest survive every cut; both count `workers` trials at once.
+    `brute_force_seconds` trains every candidate of the plan to the end, tests one.
 
     With a budget, `worst_seconds` stays within it. Given up in this order, each named in `notes`: candidates whose
     own full run does not fit; candidates that pass the probe; the length of the first rung; candidates probed, from
@@ -100,14 +122,30 @@ def plan(
     terms = _Terms(recipe, _rates(candidates, seconds_per_step), overhead or Overhead(), eval_points, workers)
     kept, notes = _affordable(candidates, terms, budget_seconds)
     given = tuple(stops) if stops is not None else None
-    shapes = list(_shapes(len(kept), recipe, eta, given, first_stop, probe_survivors))
+    shapes = list(_shapes([one.model for one in kept], recipe, eta, given, first_stop, probe_survivors, policy))
     limit = math.inf if budget_seconds is None else budget_seconds
     plans = ((shape, _priced(kept[: shape.n_candidates], shape, terms)) for shape in shapes)
     shape, result = next((shape, result) for shape, result in plans if result.worst_seconds <= limit)
-    trials = tuple(replace(trial, probe=(probes or {}).get(trial.candidate.model)) for trial in result.trials)
-    planned = {trial.candidate.model for trial in trials}
-    left_out = tuple(candidate.model for candidate in candidates if candidate.model not in planned)
-    return replace(result, trials=trials, notes=(*notes, *_given_up(shapes[0], shape)), left_out=left_out)
+    learnt = learn([step / recipe.total_steps for step in result.trials[0].eval_steps]) if learn else Learnt()
+    planned = {trial.candidate.model for trial in result.trials}
+    found = replace(
+        result,
+        trials=tuple(
+            replace(
+                trial,
+                probe=(probes or {}).get(trial.candidate.model),
+                recalled=(recalled or {}).get(trial.candidate.model),
+            )
+            for trial in result.trials
+        ),
+        notes=(*notes, *_given_up(shapes[0], shape)),
+        left_out=tuple(candidate.model for candidate in candidates if candidate.model not in planned),
+        policy=policy,
+        price=price,
+        trend=learnt.trend,
+        clusters=learnt.clusters,
+    )
+    return _expecting(found, terms) if policy == "racing" else found
 
 
 def probe_cut(n_candidates: int) -> int:
@@ -221,17 +259,21 @@ def _affordable(
 
 
 def _shapes(
-    n_candidates: int,
+    models: Sequence[str],
     recipe: Recipe,
     eta: int,
     stops: tuple[int, ...] | None,
     first_stop: int | None,
     probe_survivors: int | None,
+    policy: Policy,
 ) -> Iterator[_Shape]:
     """Every shape worth trying, the one wanted first, the least one last."""
-    total = recipe.total_steps
+    n_candidates, total = len(models), recipe.total_steps
     earliest = max(1, first_stop if first_stop is not None else max(2 * recipe.warmup_steps, total // 16))
     passing = probe_cut(n_candidates) if probe_survivors is None else max(1, min(probe_survivors, n_candidates))
+    if policy in ("brute_force", "hyperband", "two_phase"):
+        yield from (_unprobed(models[:n], total, eta, stops, earliest, policy) for n in range(n_candidates, 0, -1))
+        return
     for n in range(passing, 0, -1):
         ladder = stops or geometric_stops(n, total, eta, earliest)
         yield _Shape(n_candidates, rung_sizes(n, len(ladder), eta), ladder)
@@ -241,6 +283,40 @@ def _shapes(
             step //= 2
     for n in range(n_candidates - 1, 0, -1):
         yield _Shape(n, (1,), (total,))
+
+
+def _unprobed(
+    models: Sequence[str], total: int, eta: int, stops: tuple[int, ...] | None, earliest: int, policy: Policy
+) -> _Shape:
+    """The shape of a policy that trains every candidate at first."""
+    n = len(models)
+    if policy == "brute_force":
+        return _Shape(n, (n,), (total,))
+    if policy == "two_phase":
+        ladder = stops or tuple(sorted({max(1, total * stage // _STAGES) for stage in range(1, _STAGES + 1)}))
+        return _Shape(n, rung_sizes(n, len(ladder), 2), ladder)
+    ladder = stops or geometric_stops(n, total, eta, earliest)
+    members = Counter(hyperband_brackets(models, len(ladder), eta).values())
+    sizes = [
+        sum(max(1, size // eta ** max(0, rung - bracket)) for bracket, size in members.items())
+        for rung in range(len(ladder))
+    ]
+    return _Shape(n, tuple(sizes), ladder)
+
+
+def _expecting(plan: Plan, terms: "_Terms") -> Plan:
+    """The plan with the seconds that simulated races take on average."""
+    candidates = [trial.candidate for trial in plan.trials]
+    points = plan.trials[0].eval_steps
+    races = foresee(plan)
+    rungs = [plan.rungs[0]]
+    for index, (before, rung) in enumerate(pairwise(plan.rungs)):
+        evaluations = sum(before.until_step < point <= rung.until_step for point in points)
+        stage = terms.stage(candidates, rung.until_step - before.until_step, evaluations)
+        seconds = sum(_average(stage, sizes[index], terms.workers) for sizes in races) / len(races)
+        rungs.append(replace(rung, expected_seconds=seconds))
+    saved = sum(rung.expected_seconds for rung in plan.rungs) - sum(rung.expected_seconds for rung in rungs)
+    return replace(plan, rungs=tuple(rungs), expected_seconds=plan.expected_seconds - saved)
 
 
 def _priced(candidates: Sequence[Candidate], shape: _Shape, terms: _Terms) -> Plan:

@@ -2,7 +2,7 @@
 
 One Gaussian model of how all of these go together, learnt from every finished run of the zoo: within a dataset, each
 candidate's deviations from the others' mean, in units of the spread of final scores. So it needs no equal scales, and
-what every candidate shares (an easy dataset, a slow recipe) decides nothing. Knows plain records; knows no training,
+what every candidate shares (an easy dataset, a slow recipe) decides little. Knows plain records; knows no training,
 no files and no graph. 2PS's trends and the power law, to compare with, stand in `other_trends`.
 """
 
@@ -26,7 +26,8 @@ PRIOR_RUNS = 16.0
 _EARLY, _NOISE, _PROBE, _RECALLED = 3.0, 0.2, 2.0, 1.5
 # A dataset with fewer candidates than this says nothing of spread.
 _FEWEST = 3
-_SPREADS = np.exp(np.linspace(-1.5, 1.5, 7))
+# Spreads tried for a dataset, in standard deviations of the logarithm around the typical one.
+_SPREADS = np.linspace(-2.5, 2.5, 9)
 _OUTLIER = 4.0
 
 
@@ -62,35 +63,29 @@ class Seen:
 class Forecast:
     """Final scores of K candidates: a mixture of Gaussians, one for each spread the dataset may have.
 
-    `weights` (G,), `means` (G, K) and `covariances` (G, K, K) are deviations from the candidates' mean final score;
-    `level` and `level_sd` are that mean's own, nan where nothing tells it. Decisions need no level.
+    `weights` (G,), `means` (G, K), `covariances` (G, K, K). Where no score was seen of any candidate (`in_units` is
+    False), they are deviations from the candidates' mean, which nothing tells.
     """
 
     models: tuple[str, ...]
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
-    level: float
-    level_sd: float
+    in_units: bool
 
     @property
     def mean(self) -> FloatArray:
-        """(K,) expected deviations from the candidates' mean."""
+        """(K,) expected scores."""
         return np.asarray(self.weights @ self.means)
 
     @property
     def sd(self) -> FloatArray:
-        """(K,) standard deviations of the deviations."""
+        """(K,) standard deviations of the scores."""
         second = np.diagonal(self.covariances, axis1=1, axis2=2) + self.means**2
         return np.sqrt(np.maximum(self.weights @ second - self.mean**2, 0.0))
 
-    def interval(self, z: float = 1.645) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(K,) scores, their low and high ends (90 % by default)."""
-        score, width = self.level + self.mean, z * np.hypot(self.sd, self.level_sd)
-        return score, score - width, score + width
-
     def draws(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """(n, K) joint draws of the deviations."""
+        """(n, K) joint draws of the scores."""
         counts = rng.multinomial(n, self.weights)
         return np.vstack(
             [
@@ -129,7 +124,7 @@ def learn_trend(curves: Sequence[Curve], shares: Sequence[float]) -> Trend:
         spread_log_sd=max(0.3, float(spreads.std())),
         gains=tuple(float(g) for g in _mean(gains)),
         gain_sds=tuple(
-            float(sd) if n > 1 else wide
+            max(float(sd), 0.2 * typical) if n > 1 else wide
             for sd, n, wide in zip(
                 _sd(gains), known, (sd * typical / guess.spread for sd in guess.gain_sds), strict=True
             )
@@ -148,21 +143,22 @@ def default_trend(shares: Sequence[float]) -> Trend:
 def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
     """The final scores of these candidates, by what is seen of each; points that are no share of the trend's are left.
 
-    The dataset's own level at each point has a flat prior, its spread a log-normal one. Cost O(K S^3).
+    The dataset's own level has a flat prior, what it gains from one point to the end the usual one, its spread a
+    log-normal one: so candidates are compared where they were seen alike, and one seen alone is compared with what is
+    usual. Cost O(K S^3).
     """
     values = np.array([_row(one, trend) for one in seen])
     covariance = np.array(trend.covariance)
-    grid = [_conditional(values, trend.spread * factor, covariance) for factor in _SPREADS]
-    log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * (np.log(_SPREADS) / trend.spread_log_sd) ** 2
+    spreads = trend.spread * np.exp(trend.spread_log_sd * _SPREADS)
+    grid = [_conditional(values, trend, float(spread), covariance) for spread in spreads]
+    log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * _SPREADS**2
     weights = np.exp(log_weight - log_weight.max())
-    level, level_sd = _level(values, trend)
     return Forecast(
         models=tuple(one.model for one in seen),
         weights=weights / weights.sum(),
         means=np.stack([one.mean for one in grid]),
         covariances=np.stack([one.covariance for one in grid]),
-        level=level,
-        level_sd=level_sd,
+        in_units=bool(np.isfinite(values[:, PROBE:]).any()),
     )
 
 
@@ -288,11 +284,15 @@ def _scaled(values: FloatArray, spread: float) -> FloatArray:
     return np.asarray(values / scale)
 
 
-def _conditional(values: FloatArray, spread: float, covariance: FloatArray) -> _Conditional:
-    """Final deviations given what is seen, were this the dataset's spread: generalised least squares for the levels."""
+def _conditional(values: FloatArray, trend: Trend, spread: float, covariance: FloatArray) -> _Conditional:
+    """Final scores given what is seen, were this the dataset's spread: generalised least squares for the levels.
+
+    A column's level is the final score's less the usual gain, as far as gains vary; the final score's is unknown.
+    """
     scaled = _scaled(values, spread)
     k, q = scaled.shape
-    precision, moment, fit, log_det = np.zeros((q, q)), np.zeros(q), 0.0, 0.0
+    precision, moment, fit, log_det = _levels(trend, values, spread)
+    n_scores = int(np.isfinite(np.delete(values, RECALLED, axis=1)).sum())
     gains = np.zeros((k, q))
     for place, row in enumerate(scaled):
         known = np.isfinite(row)
@@ -301,29 +301,34 @@ def _conditional(values: FloatArray, spread: float, covariance: FloatArray) -> _
         precision[np.ix_(known, known)] += inverse
         moment[known] += inverse @ row[known]
         fit += row[known] @ inverse @ row[known]
-        log_det -= np.linalg.slogdet(inverse)[1]
+        log_det += np.linalg.slogdet(inverse)[1]
     used = np.diagonal(precision) > 0
+    inner = precision[np.ix_(used, used)]
     spent = np.zeros((q, q))
-    spent[np.ix_(used, used)] = np.linalg.inv(precision[np.ix_(used, used)])
+    spent[np.ix_(used, used)] = np.linalg.inv(inner)
     level = spent @ moment
-    mean = np.nansum(gains * np.where(np.isfinite(scaled), scaled - level, 0.0), axis=1)
+    mean = level[FINAL] + np.nansum(gains * np.where(np.isfinite(scaled), scaled - level, 0.0), axis=1)
     own = covariance[FINAL, FINAL] - np.einsum("kq,qp,kp->k", gains, covariance, gains)
-    joint = np.diag(own) + gains @ spent @ gains.T
-    n_scores = int(np.isfinite(np.delete(values, RECALLED, axis=1)).sum())
-    n_levels = int(np.delete(used, RECALLED).sum())
-    log_likelihood = -0.5 * (fit - moment @ level + log_det + np.linalg.slogdet(precision[np.ix_(used, used)])[1]) - (
-        n_scores - n_levels
-    ) * math.log(spread)
+    carried = np.eye(q)[FINAL] - gains
+    joint = np.diag(own) + carried @ spent @ carried.T
+    log_likelihood = 0.5 * (log_det - fit + moment @ level - np.linalg.slogdet(inner)[1])
+    log_likelihood -= (n_scores - used[FINAL]) * math.log(spread)
     return _Conditional(spread * mean, spread**2 * joint, float(log_likelihood))
 
 
-def _level(values: FloatArray, trend: Trend) -> tuple[float, float]:
-    """The candidates' mean final score and its uncertainty, by the latest point that any of them has reached."""
-    columns = [column for column in range(PROBE, values.shape[1]) if np.isfinite(values[:, column]).any()]
-    if not columns:
-        return math.nan, math.nan
-    column = columns[-1]
-    return float(np.nanmean(values[:, column])) + trend.gains[column], trend.gain_sds[column]
+def _levels(trend: Trend, values: FloatArray, spread: float) -> tuple[FloatArray, FloatArray, float, float]:
+    """What is held of the columns' levels before: precision (q, q), moment (q,), and their part of the likelihood."""
+    q = values.shape[1]
+    precision, moment, fit, log_det = np.zeros((q, q)), np.zeros(q), 0.0, 0.0
+    for column in range(PROBE, q):
+        if np.isfinite(values[:, column]).any():
+            gain, weight = trend.gains[column] / spread, (spread / trend.gain_sds[column]) ** 2
+            ends = [FINAL, column]
+            precision[np.ix_(ends, ends)] += weight * np.array([[1.0, -1.0], [-1.0, 1.0]])
+            moment[ends] += weight * gain * np.array([1.0, -1.0])
+            fit += weight * gain**2
+            log_det += math.log(weight)
+    return precision, moment, fit, log_det
 
 
 def _gaussian(mean: FloatArray, covariance: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:

@@ -2,7 +2,7 @@
 
 import math
 
-from selection.race import score_at
+from selection.policies import score_at
 from selection.records import Outcome, Standing
 
 Z90 = 1.6449  # two-sided 90 % of the normal distribution

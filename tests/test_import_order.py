@@ -12,7 +12,7 @@ ROOMS = {
     "selection": [
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
         "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
-        "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race", "journal", "simulated", "states",
+        "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race", "journal", "simulated", "states",
         "lora", "head_features", "parts", "training", "finetune", "executors", "runner", "measure", "uncertainty",
         "wording", "chart", "page", "report",
     ],

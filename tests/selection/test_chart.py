@@ -20,8 +20,8 @@ def test_a_long_name_loses_its_middle() -> None:
     [
         (1, 3, None, "won"),
         (2, 3, None, "raced to the end"),
-        (2, 1, "halved", "left at step 25"),
-        (2, 0, "halved", "left at the probe"),
+        (2, 1, "dropped", "left at step 25"),
+        (2, 0, "dropped", "left at the probe"),
         (2, 1, "cut off", "cut off at step 25"),
         (2, 2, "failed", "failed in rung 2"),
     ],

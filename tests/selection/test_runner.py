@@ -36,7 +36,14 @@ def planned(
 ) -> Plan:
     recipe = Recipe(total_steps=100, warmup_steps=5)
     candidates = [Candidate(name) for name in runs]
-    return plan(candidates, recipe, seconds_per_step=lambda one: 1.0, probes=probes, probe_survivors=probe_survivors)
+    return plan(
+        candidates,
+        recipe,
+        seconds_per_step=lambda one: 1.0,
+        probes=probes,
+        probe_survivors=probe_survivors,
+        policy="successive_halving",
+    )
 
 
 EIGHT = {f"org/m{index}": rising(0.5 + index / 20) for index in range(8)}
@@ -51,7 +58,7 @@ def test_the_best_at_the_end_wins_and_everyone_has_a_place_and_a_reason(tmp_path
     outcome = select("beans", planned(EIGHT, PROBES), SimulatedTrainer(EIGHT), tmp_path)
     assert [one.candidate.model for one in outcome.standings] == [f"org/m{index}" for index in range(7, -1, -1)]
     assert [one.place for one in outcome.standings] == list(range(1, 9))
-    assert [one.dropped for one in outcome.standings] == [None, *["halved"] * 7]
+    assert [one.dropped for one in outcome.standings] == [None, *["dropped"] * 7]
     assert [one.progress.step for one in outcome.standings] == [100, 50, 25, 25, 0, 0, 0, 0]
     assert outcome.standings[1].reason == "place 2 of 2 at step 50; 1 went on"
     assert outcome.standings[7].reason == "place 8 of 8 at the probe; 4 went on"

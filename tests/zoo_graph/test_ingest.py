@@ -450,7 +450,7 @@ def test_an_outcome_records_everyone_trained_and_the_winners_test(store: Connect
     untried = Progress(0, (), (), 0.0, 0.0)
     standings = (
         Standing(1, candidates[0], 2, PROGRESS),
-        Standing(2, candidates[1], 1, Progress(10, (10,), (0.5,), 6.0, 5.0), dropped="halved"),
+        Standing(2, candidates[1], 1, Progress(10, (10,), (0.5,), 6.0, 5.0), dropped="dropped"),
         Standing(3, candidates[2], 0, untried, dropped="failed", reason="no memory"),
     )
     outcome = Outcome("d", "accuracy", standings, 0.71, None, Plan(trials, (), 0, 0, 0), 18.0, 16.0)

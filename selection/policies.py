@@ -1,0 +1,178 @@
+"""What each policy decides, from the records of a race alone: the same records, the same decision."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from selection.halving import (
+    hyperband_brackets,
+    hyperband_survivors,
+    probe_survivors,
+    ranked,
+    two_phase_survivors,
+    worth_racing,
+)
+from selection.other_trends import clustered_final
+from selection.records import Plan, Progress, Trend, Trial
+from selection.trends import Forecast, Seen, default_trend, forecast, simulate
+
+_N_DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a decision at the end of `rung` goes by.
+
+    `alive` race now, in racing order; `spare` were dropped before and could come back; `progress` and `probes` are by
+    model, as far as known.
+    """
+
+    plan: Plan
+    rung: int
+    alive: tuple[str, ...]
+    spare: tuple[str, ...]
+    progress: Mapping[str, Progress]
+    probes: Mapping[str, float | None]
+
+    @property
+    def n_survivors(self) -> int:
+        """How many may go on at most."""
+        return self.plan.rungs[self.rung].n_survivors
+
+    @property
+    def step(self) -> int:
+        """The step at which the rung ended; 0 for the probe."""
+        return self.plan.rungs[self.rung].until_step
+
+    def trial(self, model: str) -> Trial:
+        """The plan's trial of this model."""
+        return next(trial for trial in self.plan.trials if trial.candidate.model == model)
+
+
+def survivors(facts: Facts) -> tuple[str, ...]:
+    """Who goes on, best first: of those alive, and with policy "racing" of those dropped before, too."""
+    match facts.plan.policy:
+        case "racing":
+            return _racing(facts)
+        case "hyperband" if facts.rung:
+            brackets = hyperband_brackets([t.candidate.model for t in facts.plan.trials], len(facts.plan.rungs) - 1)
+            return hyperband_survivors(_order(facts), brackets, facts.rung - 1)
+        case "two_phase" if facts.rung:
+            return _two_phase(facts)
+    if facts.rung == 0:
+        return probe_survivors(facts.alive, facts.n_survivors, facts.probes)
+    return _order(facts)[: facts.n_survivors]
+
+
+def rehearse(plan: Plan, runs: Mapping[str, Progress]) -> tuple[tuple[str, ...], ...]:
+    """Who trains in each rung after the probe, where every candidate's whole run is known."""
+    models = tuple(trial.candidate.model for trial in plan.trials)
+    facts = Facts(plan, 0, models, (), {}, {trial.candidate.model: trial.probe for trial in plan.trials})
+    raced = []
+    for rung, stop in enumerate(plan.rungs[1:], 1):
+        going_on = survivors(facts)
+        raced.append(going_on)
+        out = tuple(model for model in models if model not in going_on)
+        reached = {model: _until(runs[model], stop.until_step) for model in going_on}
+        facts = Facts(plan, rung, going_on, out, {**facts.progress, **reached}, facts.probes)
+    return tuple(raced)
+
+
+def foresee(plan: Plan, n_races: int = 16) -> tuple[tuple[int, ...], ...]:
+    """How many candidates would train in each rung after the probe, in races simulated by the plan's trend."""
+    trial = plan.trials[0]
+    start = Facts(plan, 0, (), (), {}, {one.candidate.model: one.probe for one in plan.trials})
+    seen = [_seen(start, one.candidate.model) for one in plan.trials]
+    sizes = []
+    for place in range(n_races):
+        ends, _ = simulate(_trend(plan), seen, np.random.default_rng((trial.recipe.seed, place)))
+        runs = {one.model: Progress(trial.recipe.total_steps, trial.eval_steps, one.scores, 0.0, 0.0) for one in ends}
+        sizes.append(tuple(map(len, rehearse(plan, runs))))
+    return tuple(sizes)
+
+
+def _until(progress: Progress, step: int) -> Progress:
+    n = sum(point <= step for point in progress.curve_steps)
+    return Progress(step, progress.curve_steps[:n], progress.curve[:n], 0.0, 0.0)
+
+
+def _trend(plan: Plan) -> Trend:
+    trial = plan.trials[0]
+    return plan.trend or default_trend([step / trial.recipe.total_steps for step in trial.eval_steps])
+
+
+def forecast_at(facts: Facts, models: Sequence[str]) -> Forecast:
+    """The final scores of these models, by what is known at the end of the rung."""
+    return forecast(_trend(facts.plan), [_seen(facts, model) for model in models])
+
+
+def chances(facts: Facts, models: Sequence[str]) -> dict[str, float]:
+    """By model: the probability that it ends best of these, by the forecast."""
+    draws = forecast_at(facts, models).draws(_N_DRAWS, _generator(facts))
+    wins = np.bincount(draws.argmax(axis=1), minlength=len(models)) / len(draws)
+    return dict(zip(models, map(float, wins), strict=True))
+
+
+def _racing(facts: Facts) -> tuple[str, ...]:
+    models = [*facts.alive, *facts.spare]
+    found = forecast_at(facts, models)
+    left = [_left(facts, model) for model in models]
+    places = worth_racing(
+        found.draws(_N_DRAWS, _generator(facts)), left, price=facts.plan.price, at_most=facts.n_survivors
+    )
+    return tuple(models[place] for place in sorted(places, key=lambda place: -found.mean[place]))
+
+
+def _left(facts: Facts, model: str) -> float:
+    """The share of a full run that the candidate still has to train; one dropped before starts anew."""
+    if model in facts.spare:
+        return 1.0
+    return 1.0 - facts.step / facts.trial(model).recipe.total_steps
+
+
+def _two_phase(facts: Facts) -> tuple[str, ...]:
+    order = _order(facts)
+    scores = {model: _scores(facts)[model] for model in order}
+    place = facts.trial(order[0]).eval_steps.index(facts.step)
+    finals = {model: clustered_final(facts.plan.clusters or {}, model, place, scores[model]) for model in order}
+    return two_phase_survivors(order, scores, finals)[: facts.n_survivors]
+
+
+def _order(facts: Facts) -> tuple[str, ...]:
+    scores = _scores(facts)
+    return ranked({model: scores[model] for model in facts.alive}, facts.probes)
+
+
+def _scores(facts: Facts) -> dict[str, float]:
+    """Validation scores at the rung's end."""
+    return {model: score_at(facts.progress[model], facts.step) for model in facts.alive}
+
+
+def score_at(progress: Progress, step: int) -> float:
+    """The validation score at an evaluation point; nan where it was not evaluated."""
+    return dict(zip(progress.curve_steps, progress.curve, strict=True)).get(step, math.nan)
+
+
+def _seen(facts: Facts, model: str) -> Seen:
+    """The curve up to the rung's end; also of one that was dropped earlier, as far as it came."""
+    trial = facts.trial(model)
+    progress = facts.progress.get(model)
+    points = [] if progress is None else zip(progress.curve_steps, progress.curve, strict=True)
+    known = [(step / trial.recipe.total_steps, score) for step, score in points if step <= facts.step]
+    return Seen(
+        model,
+        tuple(share for share, _ in known),
+        tuple(score for _, score in known),
+        math.nan if trial.recalled is None else trial.recalled,
+        _number(facts.probes.get(model)),
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _generator(facts: Facts) -> np.random.Generator:
+    return np.random.default_rng((facts.plan.trials[0].recipe.seed, facts.rung))

@@ -184,6 +184,7 @@ class _Session:
         return score_all(
             found.features,
             self.labels,
+            task=self.dataset.task,
             names=self.names,
             source_logits=found.logits,
             sample_digest=found.sample_digest,

@@ -53,9 +53,9 @@ def dataset_record(dataset: "Dataset") -> DatasetRecord:
     found = _embedded(dataset)
     return DatasetRecord(
         dataset.name,
-        task="classification",
+        task=dataset.task,
         modality=dataset.modality,
-        n_classes=dataset.n_classes,
+        n_classes=dataset.n_classes or None,
         n_samples=int(dataset.labels.size),
         labels_digest=dataset.labels_digest or None,
         embedding=() if found is None else found.vector,

@@ -217,6 +217,37 @@ def test_the_whole_path_from_two_checkpoints_to_a_winner(zoo: Run, tmp_path: Pat
     assert (code, "metric mcc (there accuracy)" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("lora", ("--lora-rank", "2", "--rate-factors", "1,3")), ("head", ("--class-weights", "balanced"))],
+)
+def test_a_method_is_chosen_by_name_and_recorded(
+    zoo: Run, tmp_path: Path, method: str, options: tuple[str, ...]
+) -> None:
+    model, data = tiny_bert(tmp_path / "tiny"), sentiment_csv(tmp_path / "films.csv", 40)
+    code, out, err = zoo("measure", data, "--models", model, "--epochs", "0.5", "--method", method, *options)
+    assert code == 0, err
+    assert "validation accuracy" in out
+    _, out, _ = zoo("query", "MATCH ()-[r:MEASURED]->() RETURN r.method AS m, r.config AS c", "--jsonl")
+    row = json.loads(out)
+    assert row["m"] == method
+    assert ("lora_rank" in row["c"], "class_weights" in row["c"]) == (method == "lora", method == "head")
+
+
+def test_numbers_in_the_label_column_are_predicted(zoo: Run, tmp_path: Path) -> None:
+    model = tiny_bert(tmp_path / "m")
+    lines = [f"film {('good', 'bad')[i % 2]} {'the ' * (i % 5)},{i % 2 + i / 1000}" for i in range(80)]
+    (tmp_path / "stars.csv").write_text("text,label\n" + "\n".join(lines))
+    options = ("--epochs", "1", "--learning-rate", "1e-3", "--max-length", "16")
+    code, out, err = zoo("select", "stars.csv", "--candidates", model, "--folder", "race", *options)
+    assert code == 0, err
+    assert "its labels are 80 different numbers: a regression" in err
+    assert "r2" in out
+    _, out, _ = zoo("query", "MATCH (d:Dataset) RETURN d.task AS t, d.n_classes AS n", "--jsonl")
+    assert json.loads(out) == {"t": "regression", "n": None}
+    assert "Regressor.open" in (tmp_path / "race" / "best" / "README.md").read_text()
+
+
 def test_measure_fills_an_empty_zoo_and_goes_on(zoo: Run, tmp_path: Path) -> None:
     model = tiny_bert(tmp_path / "tiny")
     data = sentiment_csv(tmp_path / "films.csv")
@@ -266,6 +297,9 @@ UNUSABLE = [
     (("plan", "films.csv", "--candidates", "acme/a", "--epochs", "inf"), "at most 1000"),
     (("plan", "films.csv", "--candidates", "acme/a", "--epochs", "1e300"), "at most 1000"),
     (("plan", "films.csv", "--candidates", "acme/a", "--learning-rate", "inf"), "from 0 to 1"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--rate-factors", "1,x"), "got --rate-factors '1,x'"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--method", "adapters"), "--method"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--metric", "r2"), "wanted one of accuracy"),
     (("recommend", "x", "--max-parameters", "9" * 400), "at most 1e+18"),
     (("refresh", "--seed", "-1"), "--seed"),
     (("refresh", "--seed", "1" * 30), "--seed"),

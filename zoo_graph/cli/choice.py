@@ -13,17 +13,20 @@ from zoo_graph.cli.options import (
     CheckpointsOption,
     DatasetArgument,
     EpochsOption,
-    HeadOnlyOption,
+    FactorsOption,
     LabelOption,
     LengthOption,
     MaxTestOption,
     MaxTrainOption,
+    MethodOption,
     MetricOption,
     NameOption,
+    RankOption,
     RateOption,
     SeedOption,
     TextOption,
     ThreadsOption,
+    WeightsOption,
     WorkersOption,
     ZooOption,
     load_dataset,
@@ -48,10 +51,13 @@ def plan(
     budget: BudgetOption = None,
     epochs: EpochsOption = 3,
     batch_size: BatchOption = 32,
-    learning_rate: RateOption = 1e-4,
+    learning_rate: RateOption = None,
+    rate_factors: FactorsOption = None,
     max_length: LengthOption = 128,
-    head_only: HeadOnlyOption = False,
-    metric: MetricOption = "accuracy",
+    method: MethodOption = "full",
+    lora_rank: RankOption = 8,
+    metric: MetricOption = None,
+    class_weights: WeightsOption = "none",
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     workers: WorkersOption = 1,
@@ -66,7 +72,20 @@ def plan(
     from selection import report
 
     data = load_dataset(dataset, name, text, label, max_train, max_test)
-    recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
+    recipe = read_recipe(
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        rate_factors=rate_factors,
+        max_length=max_length,
+        method=method,
+        lora_rank=lora_rank,
+        metric=metric,
+        class_weights=class_weights,
+        seed=seed,
+        threads=threads,
+    )
     with open_zoo(zoo, checkpoints, create=True) as opened:
         picks, failures = read_candidates(opened, candidates)
         made = opened.plan(data, picks, recipe=recipe, budget_seconds=seconds(budget), workers=workers, track=probing)
@@ -82,10 +101,13 @@ def select(
     budget: BudgetOption = None,
     epochs: EpochsOption = 3,
     batch_size: BatchOption = 32,
-    learning_rate: RateOption = 1e-4,
+    learning_rate: RateOption = None,
+    rate_factors: FactorsOption = None,
     max_length: LengthOption = 128,
-    head_only: HeadOnlyOption = False,
-    metric: MetricOption = "accuracy",
+    method: MethodOption = "full",
+    lora_rank: RankOption = 8,
+    metric: MetricOption = None,
+    class_weights: WeightsOption = "none",
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     workers: WorkersOption = 1,
@@ -105,7 +127,20 @@ def select(
     if folder is not None:
         check_folder(folder)
     data = load_dataset(dataset, name, text, label, max_train, max_test)
-    recipe = read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, seed, threads)
+    recipe = read_recipe(
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        rate_factors=rate_factors,
+        max_length=max_length,
+        method=method,
+        lora_rank=lora_rank,
+        metric=metric,
+        class_weights=class_weights,
+        seed=seed,
+        threads=threads,
+    )
     with open_zoo(zoo, checkpoints, create=True) as opened:
         picks, failures = read_candidates(opened, candidates)
         where = folder or opened.selection_folder(data, picks, recipe)

@@ -9,14 +9,17 @@ from zoo_graph.cli.options import (
     BatchOption,
     CheckpointsOption,
     EpochsOption,
-    HeadOnlyOption,
+    FactorsOption,
     LabelOption,
     LengthOption,
     MaxTestOption,
     MaxTrainOption,
+    MethodOption,
     MetricOption,
+    RankOption,
     RateOption,
     TextOption,
+    WeightsOption,
     WorkersOption,
     ZooOption,
     listed,
@@ -44,10 +47,13 @@ def measure(
     seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2.")] = "0",
     epochs: EpochsOption = 3,
     batch_size: BatchOption = 32,
-    learning_rate: RateOption = 1e-4,
+    learning_rate: RateOption = None,
+    rate_factors: FactorsOption = None,
     max_length: LengthOption = 128,
-    head_only: HeadOnlyOption = False,
-    metric: MetricOption = "accuracy",
+    method: MethodOption = "full",
+    lora_rank: RankOption = 8,
+    metric: MetricOption = None,
+    class_weights: WeightsOption = "none",
     text: TextOption = None,
     label: LabelOption = None,
     max_train: MaxTrainOption = None,
@@ -70,7 +76,18 @@ def measure(
         raise InputError(f"none of {len(datasets)} datasets can be used")
 
     def recipe(data: "Dataset") -> "Recipe":
-        return read_recipe(data, epochs, batch_size, learning_rate, max_length, head_only, metric, 0, 1)
+        return read_recipe(
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            rate_factors=rate_factors,
+            max_length=max_length,
+            method=method,
+            lora_rank=lora_rank,
+            metric=metric,
+            class_weights=class_weights,
+        )
 
     recipe(opened_data[0])  # a metric there is none of is told before anything runs
     with open_zoo(zoo, checkpoints, create=True) as opened:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selection.records import ClassWeights, Method
 from zoo_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,10 +40,28 @@ EpochsOption = Annotated[
     float, typer.Option("--epochs", min=0.1, help="Length of a full run over the training rows (at least 40 steps).")
 ]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
-RateOption = Annotated[float, typer.Option("--learning-rate", min=0.0)]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--learning-rate", min=0.0, help="Default: the method's (full 1e-4, lora 1e-3), by family."),
+]
+FactorsOption = Annotated[
+    str | None,
+    typer.Option("--rate-factors", help="Learning rates to try, as factors, e.g. 0.3,1,3; the best goes on."),
+]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]
-HeadOnlyOption = Annotated[bool, typer.Option("--head-only", help="Train the head alone; the encoder stays as it is.")]
-MetricOption = Annotated[str, typer.Option("--metric", help="accuracy, macro_f1 or mcc.")]
+MethodOption = Annotated[
+    Method, typer.Option("--method", help="Train all weights, adapters and head (needs peft), or the head alone.")
+]
+RankOption = Annotated[int, typer.Option("--lora-rank", min=1, help="Rank of the adapters.")]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", help="accuracy, macro_f1, mcc or balanced_accuracy; for numbers r2, pearson, spearman or mse."
+    ),
+]
+WeightsOption = Annotated[
+    ClassWeights, typer.Option("--class-weights", help="balanced: rare classes weigh as much as frequent ones.")
+]
 MAX_SEED = 2**32 - 1  # the largest that every library behind it takes
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED)]
 
@@ -150,36 +170,52 @@ def listed(texts: Iterable[str]) -> list[str]:
 
 def read_recipe(
     data: "Dataset",
+    *,
     epochs: float,
     batch_size: int,
-    learning_rate: float,
+    learning_rate: float | None,
+    rate_factors: str | None,
     max_length: int,
-    head_only: bool,
-    metric: str,
-    seed: int,
-    threads: int,
+    method: Method,
+    lora_rank: int,
+    metric: str | None,
+    class_weights: ClassWeights,
+    seed: int = 0,
+    threads: int = 1,
 ) -> "Recipe":
     """The recipe that the options ask for, as long as the dataset makes it.
 
     Raises:
         UnknownNameError: an unknown metric.
+        InputError: rate factors that are no numbers.
     """
     from selection.finetune import default_device, default_precision
     from selection.metrics import METRICS
-    from selection.recipes import recipe_for
-    from selection.records import Recipe
+    from selection.recipes import default_recipe, recipe_for
     from zoo_graph.errors import UnknownNameError
 
-    if metric not in METRICS:
+    if metric is not None and metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
-    base = Recipe(
-        method="head" if head_only else "full",
-        learning_rate=learning_rate,
-        head_learning_rate=1e-2,
+    base = replace(
+        default_recipe(data.task, method),
         batch_size=batch_size,
+        rate_factors=_factors(rate_factors),
         max_length=max_length,
-        metric=metric,
+        lora_rank=lora_rank,
+        lora_alpha=2 * lora_rank,
+        class_weights=class_weights,
         seed=seed,
         threads=threads,
     )
+    if learning_rate is not None:
+        base = replace(base, learning_rate=learning_rate, family_rate=False)
+    if metric is not None:
+        base = replace(base, metric=metric)
     return recipe_for(data, epochs=epochs, precision=default_precision(default_device()), base=base)
+
+
+def _factors(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in listed([text or ""]))
+    except ValueError:
+        raise InputError(f"got --rate-factors {text!r}; wanted numbers separated by commas, e.g. 0.3,1,3") from None

@@ -12,6 +12,7 @@ from zoo_graph.records import Model, Proxy, Record, Result, Run
 from zoo_graph.store.connection import Connection
 
 HARNESS = "zoo"
+_NO_CONDITIONS = frozenset({"method", "metric", "seed", "threads"})
 
 
 def record_measurements(connection: Connection, measurements: Iterable[Measurement], run: Run) -> Counts:
@@ -116,14 +117,7 @@ def _result(
 
 def _conditions(recipe: Recipe) -> dict[str, str | int | float]:
     """What else a score depends on; threads and what has its own property are left out."""
-    return {
-        "batch_size": recipe.batch_size,
-        "head": recipe.head,
-        "head_learning_rate": recipe.head_learning_rate,
-        "learning_rate": recipe.learning_rate,
-        "max_length": recipe.max_length,
-        "precision": recipe.precision,
-        "total_steps": recipe.total_steps,
-        "warmup_steps": recipe.warmup_steps,
-        "weight_decay": recipe.weight_decay,
-    }
+    fields = {name: value for name, value in recipe.identity().items() if name not in _NO_CONDITIONS}
+    if recipe.rate_factors:
+        fields["rate_factors"] = ", ".join(f"{factor:g}" for factor in recipe.rate_factors)
+    return fields

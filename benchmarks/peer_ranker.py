@@ -56,9 +56,9 @@ def main() -> None:
         for ranker, (scores, seconds) in found.items():
             rows[ranker].append(judged(scores, y) | {"seconds": seconds})
         print(name, {ranker: round(of[-1]["spearman"], 2) for ranker, of in rows.items()}, flush=True)
+        if options.json:  # after each task: all of them take hours
+            options.json.write_text(json.dumps([head(), *records(rows)], indent=1))
     show(rows)
-    if options.json:
-        options.json.write_text(json.dumps([head(), *records(rows)], indent=1))
 
 
 def measured_scores() -> dict[tuple[str, str], float]:
@@ -145,7 +145,7 @@ def show(rows: dict[str, list[dict[str, float]]]) -> None:
     print(f"{'ranker':40}" + "".join(f"{column:>16}" for column in columns))
     for ranker, of in rows.items():
         cells = (np.array([row[column] for row in of]) for column in columns)
-        print(f"{ranker:40}" + "".join(f"{v.mean():10.3f}±{v.std(ddof=1) / len(v) ** 0.5:5.3f}" for v in cells))
+        print(f"{ranker:40}" + "".join(f"{v.mean():10.3f}±{stderr(v) or 0:5.3f}" for v in cells))
 
 
 def records(rows: dict[str, list[dict[str, float]]]) -> list[dict[str, object]]:
@@ -155,11 +155,15 @@ def records(rows: dict[str, list[dict[str, float]]]) -> list[dict[str, object]]:
             "value": float(np.mean([row[metric] for row in of])),
             "unit": "s" if metric == "seconds" else "1",
             "n": len(of),
-            "stderr": float(np.std([row[metric] for row in of], ddof=1) / len(of) ** 0.5),
+            "stderr": stderr(np.array([row[metric] for row in of])),
         }
         for ranker, of in rows.items()
         for metric in of[0]
     ]
+
+
+def stderr(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
 
 
 def head() -> dict[str, str]:

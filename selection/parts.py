@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from selection.datasets import Dataset, Labels
-from selection.encoded import Encoded
+from selection.encoded import Encoded, IntArray
 from selection.head_features import head_features
 from selection.heads import HeadedModel
 from selection.states import read_state, write_state
@@ -26,7 +26,8 @@ class Parts:
 
     def labels(self, part: Part) -> Labels:
         """The labels (N,) of a part."""
-        return self._dataset.part(part)[1]
+        indices: IntArray = getattr(self._dataset, part)
+        return self._dataset.labels[indices]
 
     def encoded(self, part: Part, headed: HeadedModel) -> Encoded:
         """The rows as the model reads them.

@@ -66,6 +66,7 @@ class Training:
         self._linear = linear_head(self.headed) if trial.recipe.method == "head" else None
         self._adapted = _adapted(self.headed, trial.recipe)
         self.optimizer = _optimizer(self.model, trial.recipe)
+        self._trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.eval_steps = frozenset(trial.eval_steps)
 
     def load(self, path: Path) -> None:
@@ -134,7 +135,7 @@ class Training:
                 raise TrialError(f"its loss is {loss.item()} at step {step}; a smaller learning rate may help")
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self._trainable, 1.0)
         self.optimizer.step()
 
     def _logits(self, batch: IntArray) -> torch.Tensor:
@@ -149,7 +150,10 @@ class Training:
 
     def _set_mode(self) -> None:
         """A frozen encoder is read as it will be used: without dropout, and its running statistics stay."""
-        self.model.train(self.recipe.method != "head")
+        wanted = self.recipe.method != "head"
+        if self.model.training == wanted:
+            return
+        self.model.train(wanted)
         if self.recipe.method == "lora":
             for module in self.model.modules():
                 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

@@ -12,15 +12,15 @@ ROOMS = {
     "selection": [
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
         "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
-        "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race", "journal", "simulated", "states",
-        "lora", "head_features", "parts", "training", "finetune", "executors", "runner", "measure", "uncertainty",
-        "wording", "chart", "page", "report",
+        "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race",
+        "journal", "simulated", "states", "lora", "head_features", "parts", "training", "finetune", "executors",
+        "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",
         "snapshot", "scores", "leakage", "similarity", "communities", "link_prediction", "lease", "derived", "evidence",
-        "link_evidence", "refresh", "backtest", "identity", "prospects", "recommendation", "choice", "measurements",
-        "zoo", "demo", "service", "settings", "client", "cli",
+        "link_evidence", "refresh", "backtest", "identity", "prospects", "recommendation", "curves", "choice",
+        "measurements", "zoo", "demo", "service", "settings", "client", "cli",
     ],
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selection.records import Candidate, Failure, Outcome, Pick, Plan, Recipe
+from selection.records import Candidate, Failure, Outcome, Pick, Plan, Policy, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, is_local, taken_names
 from zoo_graph.ingest import record_outcome
@@ -33,13 +33,18 @@ def plan(
     budget_seconds: float | None = None,
     workers: int = 1,
     eval_points: int = 8,
+    policy: Policy = "racing",
+    price: float = 0.005,
     track: Any = None,
 ) -> Plan:
     """What `Zoo.plan` promises, on a connection and the zoo's folder."""
     from selection import schedule
     from selection.errors import InputError as SelectionInputError
     from selection.finetune import default_device, default_precision
+    from selection.other_trends import learn_clusters
     from selection.recipes import overhead_for, recipe_for, seconds_per_step
+    from selection.trends import learn_trend
+    from zoo_graph.curves import learn_past
 
     recipe = recipe or recipe_for(dataset, precision=default_precision(default_device()))
     check_datasets(connection, [dataset])
@@ -55,6 +60,14 @@ def plan(
     failed = tuple(f"{failure.model} is left out: {failure.reason}" for failure in failures)
     if not usable:
         raise SelectionInputError("no candidate can be fine-tuned here: " + "; ".join(failed))
+    past = learn_past(
+        connection,
+        take(connection, folder),
+        usable,
+        target=dataset.name,
+        about=dataset_record(dataset),
+        proxies=probed.scores,
+    )
     found = schedule.plan(
         usable,
         recipe,
@@ -64,6 +77,13 @@ def plan(
         workers=workers,
         budget_seconds=budget_seconds,
         probes={candidate.model: probed.probe(candidate.model) for candidate in usable},
+        recalled=past.recalled,
+        policy=policy,
+        price=price,
+        learn=lambda shares: schedule.Learnt(
+            learn_trend(past.curves, shares),
+            learn_clusters(past.curves, shares) if policy == "two_phase" else None,
+        ),
     )
     return replace(found, notes=(*found.notes, *failed), failures=failures)
 
@@ -125,11 +145,13 @@ def _with_close_names(connection: Connection, folder: Path, failures: Sequence[F
     return found
 
 
-def begun_plan(folder: Path, candidates: Sequence[Candidate], recipe: Recipe | None) -> Plan | None:
+def begun_plan(
+    folder: Path, candidates: Sequence[Candidate], recipe: Recipe | None, policy: Policy | None = None
+) -> Plan | None:
     """The plan of the race in `folder`, to go on with it; None where none was begun.
 
     Raises:
-        InputError: the race there is among other candidates, or by another recipe.
+        InputError: the race there is among other candidates, or by another recipe or policy.
     """
     from selection.journal import recorded_plan
 
@@ -149,6 +171,10 @@ def begun_plan(folder: Path, candidates: Sequence[Candidate], recipe: Recipe | N
         other = ", ".join(f"{name} {mine[name]} (there {there[name]})" for name in mine if mine[name] != there[name])
         raise InputError(
             f"got {other}; {folder} holds a race by another recipe: choose another folder, or go on as begun"
+        )
+    if policy is not None and policy != plan.policy:
+        raise InputError(
+            f"got the policy {policy}; {folder} holds a race by {plan.policy}: choose another folder, or go on as begun"
         )
     return plan
 

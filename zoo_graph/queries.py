@@ -407,6 +407,12 @@ EXPORT_DISTANCES = (
     "RETURN collect([id, o.id, r.distance]) AS rows"
 )
 
+# -- curves
+CURVES = (
+    "MATCH (m:Model)-[r:MEASURED]->(d:Dataset) WHERE r.split = 'test' AND size(r.curve) > 0 RETURN "
+    "collect([m.id, d.id, r.metric, r.score, r.curve, r.curve_steps, r.config, r.seed, r.method]) AS rows"
+)
+
 # -- prospects
 COMMUNITY_MEMBERS = "MATCH (m:Model)-[:IN]->(c:Community) RETURN collect(m.id) AS models, collect(c.id) AS communities"
 

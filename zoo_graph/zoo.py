@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from selection.records import Candidate, Failure, Measurement, Outcome, Pick, Plan, Recall, Recipe
+from selection.records import Candidate, Failure, Measurement, Outcome, Pick, Plan, Policy, Recall, Recipe
 from zoo_graph.store import Connection, open_store
 
 if TYPE_CHECKING:
@@ -209,11 +209,15 @@ class Zoo:
         budget_seconds: float | None = None,
         workers: int = 1,
         eval_points: int = 8,
+        policy: Policy = "racing",
+        price: float = 0.005,
         track: Any = None,
     ) -> Plan:
         """Rungs, candidates and expected seconds of a selection, before any fine-tune.
 
-        Picks whose features are not cached yet are probed first: that is what tells their speed.
+        Picks whose features are not cached yet are probed first: that is what tells their speed. By the policy
+        "racing" a candidate is trained on while its expected gain is worth the steps, a full run at `price` (score:
+        .005 is half a point), by what the zoo's finished runs tell of how runs end; see `selection.schedule.plan`.
 
         Raises:
             BudgetError: not even one full run fits the budget.
@@ -230,6 +234,8 @@ class Zoo:
             budget_seconds=budget_seconds,
             workers=workers,
             eval_points=eval_points,
+            policy=policy,
+            price=price,
             track=track,
         )
 
@@ -246,7 +252,7 @@ class Zoo:
         track: Any = None,
         **planning: Any,
     ) -> Outcome:
-        """Fine-tunes the picks by successive halving and returns the winner, whose checkpoint is a folder.
+        """Races the picks by fine-tuning and returns the winner, whose checkpoint is a folder; `planning` as `plan`.
 
         The race lives in `folder` (default: under the zoo's, named for dataset and candidates): the same call goes on
         after kill -9. With `record` the outcome is written to the graph as new evidence.
@@ -266,7 +272,7 @@ class Zoo:
         where = Path(folder) if folder is not None else self.selection_folder(dataset, candidates, recipe)
         plan = (
             plan
-            or choice.begun_plan(where, candidates, recipe)
+            or choice.begun_plan(where, candidates, recipe, planning.get("policy"))
             or self.plan(dataset, candidates, workers=workers, **planning)
         )
         return choice.select(

@@ -65,23 +65,14 @@ def read_options() -> argparse.Namespace:
 
 
 def run_all(options: argparse.Namespace, models: list, data: dict[str, Dataset]) -> None:
-    """First every task once, then the further seeds of those that are repeated."""
+    """Every task with the first seed, then with each further one."""
     recipe = protocol.recipe(default_precision("cpu"))
-    stages = [
-        (list(data.values()), (0,)),
-        ([data[name] for name in protocol.REPEATED_TASKS if name in data], protocol.SEEDS),
-    ]
-    for datasets, seeds in stages:
-        for one in measure(
-            datasets, models, options.journal, recipe=recipe, seeds=seeds, points=protocol.POINTS,
-            workers=options.workers, hours=options.hours,
-        ):  # fmt: skip
-            print(
-                one.model,
-                one.dataset,
-                f"{one.test_score:.3f}" if isinstance(one, Measurement) else one.reason,
-                flush=True,
-            )
+    for one in measure(
+        list(data.values()), models, options.journal, recipe=recipe, seeds=protocol.SEEDS,
+        points=len(protocol.STOPS), stops=protocol.STOPS, workers=options.workers, hours=options.hours,
+    ):  # fmt: skip
+        result = f"{one.test_score:.3f}" if isinstance(one, Measurement) else one.reason
+        print(one.model, one.dataset, result, flush=True)
 
 
 def score_again(folder: Path, models: list, data: dict[str, Dataset]) -> None:

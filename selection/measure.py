@@ -46,6 +46,7 @@ def measure(
     recipe: Recipe | Callable[[Dataset], Recipe],
     seeds: Sequence[int] = (0,),
     points: int = 8,
+    stops: Sequence[int] | None = None,
     workers: int = 1,
     hours: float | None = None,
     cache: Path | None = None,
@@ -54,7 +55,8 @@ def measure(
     """Yields a measurement or a failure for each seed, dataset and candidate, first those already measured.
 
     `recipe` is one for all or makes each dataset's own. A pair whose model is known to read another modality is left
-    out. `points` validation scores make each curve. With `hours`, no run starts after that time; ask again to go on.
+    out. `points` validation scores make each curve, at `stops` and, as far as there are more, between them (by default
+    at eighths, quarters and halves of the run). With `hours`, no run starts after that time; ask again to go on.
 
     Raises:
         InputError: nothing to measure, no worker, or the folder belongs to a run now going on.
@@ -77,7 +79,7 @@ def measure(
         }
         yield from (done[key] for key in runs if key in done)
         until = time.monotonic() + hours * 3600 if hours is not None else float("inf")
-        work = partial(_measure_alone, points=points, cache=cache or folder / "features", device=device)
+        work = partial(_measure_alone, points=points, stops=stops, cache=cache or folder / "features", device=device)
         # Spawned even for one worker: a checkpoint that crashes the process or eats the memory takes only its own run.
         with LocalExecutor(work, workers, spawn=True) as executor:
             todo = [run for key, run in runs.items() if key not in done]
@@ -96,7 +98,7 @@ def _failure(run: Run, reason: str) -> Failure:
     return Failure(run.candidate.model, run.dataset.name, run.recipe.seed, reason)
 
 
-def _measure_alone(run: Run, points: int, cache: Path, device: str) -> Measurement:
+def _measure_alone(run: Run, points: int, stops: Sequence[int] | None, cache: Path, device: str) -> Measurement:
     """`measure_one` on the recipe's number of threads, in a process of its own."""
     import threadpoolctl
 
@@ -105,10 +107,12 @@ def _measure_alone(run: Run, points: int, cache: Path, device: str) -> Measureme
 
     # BLAS threads of two workers on two cores wait for each other in busy loops: fifty times slower at worst.
     with threadpoolctl.threadpool_limits(run.recipe.threads), threads(run.recipe.threads):
-        return measure_one(run, points, cache, device)
+        return measure_one(run, points, cache, device, stops)
 
 
-def measure_one(run: Run, points: int, cache: Path, device: str = "cpu") -> Measurement:
+def measure_one(
+    run: Run, points: int, cache: Path, device: str = "cpu", stops: Sequence[int] | None = None
+) -> Measurement:
     """Fine-tunes one pair to the end and tests it once; scores its proxies on the features of the train part.
 
     The measurement's recipe names the head that the model got, where its family lacks the one asked for.
@@ -119,7 +123,7 @@ def measure_one(run: Run, points: int, cache: Path, device: str = "cpu") -> Meas
     from selection.finetune import FineTuner
 
     total = run.recipe.total_steps
-    trial = Trial(run.candidate, run.recipe, eval_steps(total, geometric_stops(8, total), points))
+    trial = Trial(run.candidate, run.recipe, eval_steps(total, stops or geometric_stops(8, total), points))
     tuner = FineTuner(run.dataset, device=device)
     head = tuner.head(trial)
     seconds, proxies = _proxies(run, cache, device) if run.with_proxies else (0.0, ())

@@ -60,6 +60,12 @@ def measured(tiny_data: Dataset, bert: Path, opt: Path, tmp_path_factory: pytest
     return folder, candidates, found
 
 
+def test_curves_have_points_where_they_are_wanted(tiny_data: Dataset, bert: Path, tmp_path: Path) -> None:
+    (one,) = measure([tiny_data], [Candidate("bert", str(bert))], tmp_path, recipe=SHORT, points=2, stops=(3, 4))
+    assert isinstance(one, Measurement)
+    assert one.progress.curve_steps == (3, 4)
+
+
 def test_each_pair_is_measured_once_and_a_failing_checkpoint_harms_no_other(measured: Any) -> None:
     folder, _, found = measured
     good = [one for one in found if isinstance(one, Measurement)]

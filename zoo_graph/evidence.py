@@ -50,8 +50,9 @@ def evidence(
     """What is known for choosing among `candidates` on `target`.
 
     Results on `target` itself are `measured`, never a source column; `hold_out` names further datasets that must not
-    count (parts or supersets of the target). Fresh `proxies` stand before those the graph holds of the target; None
-    leaves out all proxies, the graph's too. `about` tells of the target what the graph does not know.
+    count (parts or supersets of the target). Run times on the target and on those tell nothing of `seconds`. Fresh
+    `proxies` stand before those the graph holds of the target; None leaves out all proxies, the graph's too. `about`
+    tells of the target what the graph does not know.
     """
     known = set(snapshot.dataset_ids)
     excluded = [name for name in hold_out if name in known]
@@ -80,7 +81,7 @@ def evidence(
         similarity=similarities(
             _described(snapshot, datasets, target, about), given_distances(snapshot, (*datasets, target))
         ),
-        seconds=_seconds(snapshot, models),
+        seconds=_seconds(snapshot, models, {target, *hold_out}),
         seen=seen_by(
             snapshot, target, overlapping=hold_out, labels_digest=None if about is None else about.labels_digest
         ),
@@ -137,16 +138,21 @@ def models_with_results(snapshot: Snapshot, hold_out: Collection[str] = ()) -> f
     return frozenset(ids[row] for row in pc.unique(snapshot.results["model"].filter(counted)).to_pylist())
 
 
-def _seconds(snapshot: Snapshot, models: Sequence[str]) -> FloatArray | None:
+def _seconds(snapshot: Snapshot, models: Sequence[str], without: Collection[str]) -> FloatArray | None:
     """Seconds (M,) that training took on a usual dataset: each model's median over the datasets it was trained on, each
-    dataset's in terms of its own median. None where no result tells them."""
+    dataset's in terms of its own median. None where no result tells them.
+
+    Run times on the datasets `without` do not count, as their results do not: who ran there at all is a result too.
+    """
     seconds = snapshot.results["seconds"].to_numpy(zero_copy_only=False).astype(np.float64)
-    known = np.isfinite(seconds) & (seconds > 0)
+    dataset = snapshot.results["dataset"].to_numpy()
+    counts = np.array([name not in without for name in snapshot.dataset_ids], dtype=bool)
+    known = np.isfinite(seconds) & (seconds > 0) & counts[dataset]
     if not known.any():
         return None
     row = places(snapshot.model_ids, models)[snapshot.results["model"].to_numpy()]
-    of_dataset = _medians(seconds[known], snapshot.results["dataset"].to_numpy()[known], len(snapshot.dataset_ids))
-    share = seconds / of_dataset[snapshot.results["dataset"].to_numpy()]
+    of_dataset = _medians(seconds[known], dataset[known], len(snapshot.dataset_ids))
+    share = seconds / of_dataset[dataset]
     counted = known & (row >= 0)
     return _medians(share[counted], row[counted], len(models)) * float(np.nanmedian(of_dataset))
 

@@ -152,3 +152,17 @@ def test_seconds_are_medians_in_terms_of_what_a_dataset_usually_takes(
     found = evidence(told, candidates_of(told), target="new", proxies={})
     # Of their datasets' medians of 20 and 150: a takes 1/2 and 2/3, b 1 and 4/3, c 3/2; a usual dataset takes 85.
     np.testing.assert_allclose(found.seconds, [*(85 * np.array([7 / 12, 7 / 6, 3 / 2])), np.nan])
+
+
+def test_run_times_on_the_target_and_on_what_is_held_out_tell_nothing_of_seconds(
+    embedded_store: Connection, tmp_path: Path
+) -> None:
+    rows = ["a,x,0.5,10", "b,x,0.6,30", "a,y,0.5,300", "b,y,0.6,100", "a,z,0.5,9000", "b,z,0.5,1", "c,z,0.5,1"]
+    (tmp_path / "r.csv").write_text("model,dataset,accuracy,seconds\n" + "\n".join(rows) + "\n")
+    import_file(embedded_store, tmp_path / "r.csv", metric="accuracy", columns={"score": "accuracy"})
+    told = take(embedded_store, tmp_path)
+    pool = candidates_of(told)
+    found = evidence(told, pool, target="z", proxies={}, hold_out=["y"]).seconds
+    np.testing.assert_allclose(found, [10, 30, np.nan])
+    np.testing.assert_allclose(evidence(told, pool, target="z", proxies={}, hold_out=["z", "y"]).seconds, found)
+    assert evidence(told, pool, target="z", proxies={}, hold_out=["x", "y"]).seconds is None

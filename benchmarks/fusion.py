@@ -8,7 +8,7 @@ all the same; `--draws` hides so many times anew and averages each target over t
 z; `shrunk`, mean z times n / (n + 3); `gnn` and `mixed`, the graph network and the linear mixed model alone; `recall`
 without either; `recall_gnn`, `recall_mixed`, `recall_both` with them as evidence. No network, variance, multiplier or
 past prediction that ranks a target has seen a result on it: see `zoo_graph.link_prediction.nested`; the mixed model
-passes through the same folds. `--keep` holds what the networks said (training takes most of the time), `--folder` what
+passes through the same parts. `--keep` holds what the networks said (training takes most of the time), `--folder` what
 was judged. Prints tables and with --json writes `{measure, value, unit, n, stderr}` after one record of the machine;
 `<ranker>/<metric>_minus_<other>` are paired differences and `..._p` their p of a sign-flip test.
 """
@@ -46,8 +46,7 @@ from zoo_graph.backtest.run import run  # noqa: E402
 from zoo_graph.backtest.summary import Results, results  # noqa: E402
 from zoo_graph.link_prediction import mixed  # noqa: E402
 from zoo_graph.link_prediction import results as visible  # noqa: E402
-from zoo_graph.link_prediction.graph import ZooGraph  # noqa: E402
-from zoo_graph.link_prediction.nested import Nested, Plan, fit_pair, nested, plan  # noqa: E402
+from zoo_graph.link_prediction.nested import Nested, Plan, fit_pair, nested, parts, plan  # noqa: E402
 
 HIDDEN = ("0", "95", "single")
 SIGNALS = ("gnn", "mixed")
@@ -64,7 +63,7 @@ def signals(matrix: Matrix, shown: np.ndarray, place: Path | None) -> tuple[dict
     """What each signal says, kept at `place`, and the seconds that took."""
     if place is not None and place.exists():
         held = np.load(place)
-        kept = {name: Nested(*(held[f"{name}_{part}"] for part in ("said", "past", "fold"))) for name in SIGNALS}
+        kept = {name: Nested(*(held[f"{name}_{part}"] for part in ("said", "past", "part"))) for name in SIGNALS}
         return kept, {}
     graph = graph_of(matrix)
     graph = graph.with_scores(widened(shown, len(graph.datasets)))
@@ -73,7 +72,7 @@ def signals(matrix: Matrix, shown: np.ndarray, place: Path | None) -> tuple[dict
         start = time.perf_counter()
         every = say(plan(graph, folds=FOLDS))
         n = len(matrix.datasets)  # further datasets of the graph have no results
-        found[name] = Nested(every.said[:, :n], every.past[:, :, :n], every.fold[:n])
+        found[name] = Nested(every.said[:, :n], every.past[:, :, :n], every.part[:n])
         seconds[name] = time.perf_counter() - start
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -87,26 +86,23 @@ def by_networks(laid: Plan) -> Nested:
 
 
 def by_mixed_model(laid: Plan) -> Nested:
-    """The mixed model in the same folds: variances too never saw what is predicted, nor the target's fold."""
+    """The mixed model without the same results; variances are learnt once for all past datasets of a target's part."""
     graph, every = laid.graph, visible.read_results(laid.graph.scores)
-    fold = np.zeros(len(graph.datasets), dtype=np.int64)
-    found = Nested(np.zeros(graph.scores.shape), np.zeros((len(laid.folds), *graph.scores.shape)), fold)
-    for k, columns in enumerate(laid.folds):
-        fold[columns] = k
-        mixed_means(graph, every, columns, found.said)
-        mixed_means(graph, every.hide(columns), np.arange(len(fold)), found.past[k])
+    design = mixed.design_of(graph)
+    part = np.concatenate([np.full(len(columns), n) for n, columns in enumerate(parts(laid))])
+    part = part[np.argsort(np.concatenate(list(parts(laid))))]
+    found = Nested(
+        np.zeros(graph.scores.shape), np.zeros((part.max() + 1, *graph.scores.shape), dtype=np.float32), part
+    )
+    for n in range(part.max() + 1):
+        known = every.hide(np.flatnonzero(part == n))
+        variances = mixed.learn_variances(known, design)
+        for d in range(len(graph.datasets)):
+            found.past[n][:, d] = mixed.fit_effects(known.hide(np.array([d])), design, variances).mean
+    for d in range(len(graph.datasets)):
+        known = every.hide(np.array([d]))
+        found.said[:, d] = mixed.fit_effects(known, design, mixed.learn_variances(known, design)).mean
     return found
-
-
-def mixed_means(graph: ZooGraph, known: visible.Results, columns: np.ndarray, into: np.ndarray) -> None:
-    design, seen = mixed.design_of(graph), set(known.informative().tolist())
-    whole = mixed.fit_effects(known, design, mixed.learn_variances(known, design)).mean
-    for column in columns.tolist():
-        without = known.hide(np.array([column])) if column in seen else None
-        if without is None:
-            into[:, column] = whole
-        else:
-            into[:, column] = mixed.fit_effects(without, design, mixed.learn_variances(without, design)).mean
 
 
 # -- rankers

@@ -139,7 +139,7 @@ def _say(laid: "Plan", place: Path) -> None:
     from zoo_graph.link_prediction.storage import read_trained
 
     found = nested(laid, {pair: read_trained(_path(place, pair)) for pair in laid.pairs})
-    _write(place / _SAID, save({"said": found.said, "past": found.past, "fold": found.fold}))
+    _write(place / _SAID, save({"said": found.said, "past": found.past, "part": found.part}))
     for pair in laid.pairs:
         _path(place, pair).unlink()
 

@@ -4,14 +4,14 @@ A recall weighs link prediction by what it said of past datasets. In judging suc
 target nor what was said of past datasets may come from networks that saw the target's results. The cheapest way that
 keeps this: datasets are dealt into K folds and a network is trained for every two of them, without either, so
 K (K - 1) / 2 in all, which is what `predictor.out_of_fold` trains too. A target of fold k is predicted by the
-networks that miss k and one other fold each; a past dataset of fold j by the one that misses j and k, while all
-results on fold k are hidden. When training ends, and by how much corrections are multiplied, is learnt on folds other
-than k and j that networks miss; those networks saw j, which leaves a trace of the past dataset in two numbers, and none
-of the target anywhere. Learnt anew for every target it would cost D times as much.
+networks that miss k and one other fold each; a past dataset of fold j by the one that misses j and k, while the
+target's results are hidden, and with them those of a few others (a part of its fold), for which the same is said.
+When training ends, and by how much corrections are multiplied, is learnt on folds other than k and j that networks
+miss; those networks saw j, which leaves a trace of the past dataset in two numbers, and none of the target anywhere.
+Learnt anew for every target it would cost D times as much.
 
-So past predictions come from one network where the target's come from K - 1, and see one fold less: link prediction is
-trusted rather too little than too much. Other datasets of the target's own fold are predicted as the target is, with
-the whole fold hidden.
+So past predictions come from one network where the target's come from K - 1: link prediction is trusted rather too
+little than too much. Other datasets of the target's own fold are predicted as the target is.
 """
 
 import itertools
@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from zoo_graph.errors import InputError
 from zoo_graph.link_prediction.features import schema_of
@@ -34,15 +35,17 @@ from zoo_graph.link_prediction.predictor import (
     said,
     settle,
 )
-from zoo_graph.link_prediction.results import Mask, Results, read_results, target_groups
+from zoo_graph.link_prediction.results import Mask, Results, read_results
 from zoo_graph.link_prediction.standing import choose_base
 from zoo_graph.link_prediction.training import Settings, own_torch
 from zoo_graph.snapshot import Floats, Integers
 
 FOLDS = 5
+_PART_SHARE = 20  # one in so many datasets is hidden with a target while others are predicted
 _FEWEST_FOLDS = 3  # two that a network misses, and one to learn from
 
 Pair = tuple[int, int]
+Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +64,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nested:
-    """`said` (M, D): of each dataset as the target. `past` (K, M, D): of all datasets for targets of each fold, by
-    networks that never saw a result on that fold. `fold` (D,) is each dataset's. All on the z-scale, nothing nan."""
+    """`said` (M, D): of each dataset as the target. `past` (P, M, D): of all datasets for the targets of each part, by
+    networks and from results that hold none on that part. `part` (D,) is each dataset's. All on the z-scale, no nan."""
 
     said: Floats
-    past: Floats
-    fold: Integers
+    past: Singles
+    part: Integers
 
     def of(self, column: int) -> tuple[Floats, Floats]:
         """Returns what is said of one target (M,), and for it of all datasets (M, D); its own column there is idle."""
-        return self.said[:, column], self.past[self.fold[column]]
+        return self.said[:, column], self.past[self.part[column]].astype(np.float64)
 
 
 def plan(
@@ -124,20 +127,50 @@ def fit_pair(plan: Plan, pair: Pair) -> Trained:
 
 
 def nested(plan: Plan, networks: Mapping[Pair, Trained]) -> Nested:
-    """Returns what is said of every dataset by the networks of all pairs; by the base alone where the plan has none."""
+    """Returns what is said of every dataset by the networks of all pairs; by the base alone where the plan has none.
+
+    Cost: D predictions by K - 1 networks, and for each part D by one.
+    """
     graph = plan.graph
-    frame, results = frame_of(graph, schema_of(graph)), read_results(graph.scores)
-    fold = np.zeros(len(graph.datasets), dtype=np.int64)
-    found = Nested(np.zeros(graph.scores.shape), np.zeros((len(plan.folds), *graph.scores.shape)), fold)
+    laid = list(parts(plan))
+    part = np.zeros(len(graph.datasets), dtype=np.int64)
+    found = Nested(np.zeros(graph.scores.shape), np.zeros((len(laid), *graph.scores.shape), dtype=np.float32), part)
     with own_torch(plan.seed, plan.settings.threads):
-        for k, columns in enumerate(plan.folds):
-            fold[columns] = k
-            _say(plan, networks, frame, results, k, found)
+        frame, results = frame_of(graph, schema_of(graph)), read_results(graph.scores)
+        for k, fold in enumerate(plan.folds):
+            judges = _judges(plan, networks, frame, results, k)
+            found.said[:, fold] = _said(plan, judges[k], frame, results, fold)
+            for place in (place for place, columns in enumerate(laid) if columns[0] in fold):
+                part[laid[place]] = place
+                without = results.hide(laid[place])
+                for j, other in enumerate(plan.folds):
+                    found.past[place][:, other] = _said(plan, judges[j], frame, without, other)
     return found
 
 
-def _say(plan: Plan, networks: Mapping[Pair, Trained], frame: Frame, results: Results, k: int, found: Nested) -> None:
-    """Fills in what is said of the targets of fold k, and for them of all other datasets."""
+def parts(plan: Plan) -> Iterator[Integers]:
+    """Yields each fold's datasets a few at a time, with their kin."""
+    for fold in plan.folds:
+        yield from _parts_of(plan, fold)
+
+
+def _parts_of(plan: Plan, fold: Integers) -> Iterator[Integers]:
+    most = max(1, len(plan.kin) // _PART_SHARE)
+    part: list[int] = []
+    for kin in np.unique(plan.kin[fold]):
+        members = np.flatnonzero(plan.kin == kin).tolist()
+        if part and len(part) + len(members) > most:
+            yield np.array(sorted(part), dtype=np.int64)
+            part = []
+        part += members
+    if part:
+        yield np.array(sorted(part), dtype=np.int64)
+
+
+def _judges(
+    plan: Plan, networks: Mapping[Pair, Trained], frame: Frame, results: Results, k: int
+) -> dict[int, Predictor]:
+    """Returns, for targets of fold k, who predicts the datasets of each fold; nothing of fold k is in any."""
     hidden = results.hide(plan.folds[k])
     base = choose_base(hidden, frame.design, plan.seed)
     others = [j for j in range(len(plan.folds)) if j != k]
@@ -148,16 +181,16 @@ def _say(plan: Plan, networks: Mapping[Pair, Trained], frame: Frame, results: Re
         return settle(frame, hidden, trained, seen, base, plan.settings)
 
     together = settled(list(missing.values()), list(looked.values()))
-    for columns, visible in _hiding(plan, results, plan.folds[k]):
-        found.said[:, columns] = said(together, frame, visible, columns)[0]
-    found.past[k][:, plan.folds[k]] = said(together, frame, hidden, plan.folds[k])[0]
-    for j in others:
-        alone = settled([missing[j]], [looked[i] for i in missing if i != j]) if missing else together
-        for columns, visible in _hiding(plan, hidden, plan.folds[j]):
-            found.past[k][:, columns] = said(alone, frame, visible, columns)[0]
+    alone = {j: settled([one], [looked[i] for i in missing if i != j]) for j, one in missing.items()}
+    return dict.fromkeys(range(len(plan.folds)), together) | alone
 
 
-def _hiding(plan: Plan, results: Results, columns: Integers) -> Iterator[tuple[Integers, Results]]:
-    """Yields columns, a few together in large zoos, and the results without them and their kin."""
-    for group in target_groups(columns, results.n_datasets):
-        yield group, results.hide(np.flatnonzero(np.isin(plan.kin, plan.kin[group])))
+def _said(plan: Plan, judge: Predictor, frame: Frame, results: Results, columns: Integers) -> Floats:
+    """Returns what is said of the columns (M, K), each one's results and its kin's unseen."""
+    many = np.bincount(plan.kin)[plan.kin[columns]] > 1
+    found = np.zeros((results.n_models, len(columns)))
+    found[:, ~many] = said(judge, frame, results, columns[~many])[0]
+    for place in np.flatnonzero(many):
+        visible = results.hide(np.flatnonzero(plan.kin == plan.kin[columns[place]]))
+        found[:, [place]] = said(judge, frame, visible, columns[[place]])[0]
+    return found

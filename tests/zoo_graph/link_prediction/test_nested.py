@@ -7,7 +7,7 @@ import pytest
 
 from zoo_graph.errors import InputError
 from zoo_graph.link_prediction.graph import ZooGraph
-from zoo_graph.link_prediction.nested import Nested, Plan, fit_pair, nested, plan
+from zoo_graph.link_prediction.nested import Nested, Plan, fit_pair, nested, parts, plan
 from zoo_graph.link_prediction.training import Settings
 
 KIN = np.array([0, 1, 2, 3, 4, 5, 6, 3, 8, 9, 10])  # d7 is of d3's kin
@@ -40,21 +40,25 @@ def scrambled(zoo: ZooGraph, *columns: int) -> ZooGraph:
     return zoo.with_scores(scores)
 
 
-def test_the_scores_of_a_target_change_nothing_in_what_is_said_for_it(zoo, hasty, first) -> None:
-    second = told(plan(scrambled(zoo, 3, 7), KIN, folds=3, settings=hasty))
-    said, past = first.of(3)
-    assert np.array_equal(said, second.of(3)[0])
-    assert np.array_equal(past, second.of(3)[1])
-    other = next(d for d in range(11) if first.fold[d] != first.fold[3])
-    assert not np.array_equal(first.of(other)[0], second.of(other)[0])
-    assert not np.array_equal(first.of(other)[1], second.of(other)[1])
+@pytest.mark.parametrize("fold", range(3))
+def test_the_scores_of_a_target_change_nothing_in_what_is_said_for_it(zoo, hasty, first, fold) -> None:
+    laid = plan(zoo, KIN, folds=3, settings=hasty)
+    target = int(laid.folds[fold][0])
+    second = told(replace(laid, graph=scrambled(zoo, *np.flatnonzero(KIN[target] == KIN))))
+    for one, other in zip(first.of(target), second.of(target), strict=True):
+        assert np.array_equal(one, other)
+    elsewhere = int(laid.folds[fold - 1][0])
+    for one, other in zip(first.of(elsewhere), second.of(elsewhere), strict=True):
+        assert not np.array_equal(one, other)
 
 
-def test_of_a_targets_fold_the_past_knows_nothing(zoo, hasty, first) -> None:
-    beside = next(d for d in range(11) if first.fold[d] == first.fold[3] and d not in (3, 7))
-    second = told(plan(scrambled(zoo, beside), KIN, folds=3, settings=hasty))
-    assert np.array_equal(first.of(3)[1], second.of(3)[1])
-    assert not np.array_equal(first.of(3)[0], second.of(3)[0])
+def test_targets_whose_past_is_the_same_are_hidden_together(planted) -> None:
+    laid = plan(planted(n_models=4, n_datasets=90), np.r_[0, 0, 0, 0, 0, np.arange(5, 90)])
+    sizes = [len(part) for part in parts(laid)]
+    assert sum(sizes) == 90
+    assert sorted(sizes)[-1] == 5  # a group of kin, however large
+    assert sorted(sizes)[-2] == 4  # else one in twenty
+    assert all(any(set(part) <= set(fold) for fold in laid.folds) for part in map(np.ndarray.tolist, parts(laid)))
 
 
 def test_every_dataset_is_in_one_fold_and_kin_are_in_the_same(zoo, hasty) -> None:

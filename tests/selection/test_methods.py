@@ -156,6 +156,16 @@ def test_adapters_learn_what_the_last_word_tells(texts: Dataset, bert: Path, tri
     assert FineTuner(texts).complete(trial)[1] > 0.85
 
 
+def test_adapters_leave_an_encoders_running_statistics_as_they_were(
+    pictures: Dataset, resnet: Path, trial_of: TrialOf
+) -> None:
+    one = training.Training(trial_of(resnet, method="lora"), pictures, "cpu")
+    before = {name: value.clone() for name, value in one.model.named_buffers()}
+    one.advance(0, 4)
+    assert any("running_mean" in name for name in before)
+    assert all(torch.equal(value, before[name]) for name, value in one.model.named_buffers())
+
+
 def test_an_encoder_without_a_layer_for_adapters_says_so(tmp_path: Path, texts: Dataset, trial_of: TrialOf) -> None:
     from tiny import tiny_bert
 

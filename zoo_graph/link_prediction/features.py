@@ -48,7 +48,7 @@ def schema_of(graph: ZooGraph) -> Schema:
 def _scales(numbers: Mapping[str, Floats]) -> tuple[Scale, ...]:
     found = []
     for name, values in sorted(numbers.items()):
-        block = values.reshape(len(values), -1)
+        block = _block(values)
         seen = np.isfinite(block)
         if not seen.any():
             continue
@@ -74,13 +74,18 @@ def _numbers(numbers: Mapping[str, Floats], scales: tuple[Scale, ...], n_nodes: 
     blocks = [np.zeros((n_nodes, 0))]
     for scale in scales:
         width = len(scale.centre)
-        values = numbers.get(scale.name, np.full((n_nodes, width), np.nan)).reshape(n_nodes, -1)
+        values = _block(numbers.get(scale.name, np.full((n_nodes, width), np.nan)))
         if values.shape[1] != width:
             values = np.full((n_nodes, width), np.nan)  # another encoder's numbers are no numbers of this one
         standard = np.clip((values - np.array(scale.centre)) / scale.spread, -3.0, 3.0)
         known = np.isfinite(standard).all(axis=1, keepdims=True)
         blocks += [np.where(np.isfinite(standard), standard, 0.0) / np.sqrt(width), known.astype(np.float64)]
     return np.hstack(blocks)
+
+
+def _block(values: Floats) -> Floats:
+    """Returns numbers (N,) or (N, g) as a block (N, g), of no nodes too."""
+    return values[:, None] if values.ndim == 1 else values
 
 
 def widths(schema: Schema) -> tuple[int, int]:

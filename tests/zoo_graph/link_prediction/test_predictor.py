@@ -108,7 +108,8 @@ def test_the_same_seed_gives_the_same_predictor_and_leaves_torchs_random_numbers
 
 
 @pytest.mark.parametrize(
-    ("n_models", "n_datasets", "hidden"), [(1, 1, 0.0), (6, 1, 0.0), (1, 8, 0.0), (5, 4, 0.0), (8, 8, 1.0)]
+    ("n_models", "n_datasets", "hidden"),
+    [(0, 0, 0.0), (6, 0, 0.0), (0, 8, 0.0), (1, 1, 0.0), (6, 1, 0.0), (1, 8, 0.0), (5, 4, 0.0), (8, 8, 1.0)],
 )
 def test_a_tiny_or_empty_zoo_has_its_base_as_prediction(planted, quick, n_models, n_datasets, hidden) -> None:
     graph = planted(max(n_models, 4), max(n_datasets, 2), hidden=hidden)

@@ -19,8 +19,8 @@ ROOMS = {
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",
         "snapshot", "scores", "leakage", "similarity", "communities", "link_prediction", "lease", "derived", "evidence",
-        "link_evidence", "refresh", "backtest", "identity", "prospects", "recommendation", "curves", "choice",
-        "measurements", "zoo", "demo", "service", "settings", "client", "cli",
+        "link_evidence", "job_inputs", "refresh", "backtest", "identity", "prospects", "recommendation", "curves",
+        "choice", "measurements", "zoo", "demo", "service", "settings", "client", "cli",
     ],
 }  # fmt: skip
 

@@ -128,6 +128,19 @@ def n_edges(connection: Connection, kind: EdgeKind) -> int:
     return int(sum(connection.read(kind.counts)[0]["n"]))
 
 
+def read_edges(connection: Connection, kind: EdgeKind) -> dict[str, dict[str, tuple[Value, ...]]]:
+    """Returns the edges of a kind that the graph holds."""
+    counts = connection.read(kind.counts)[0]
+    present = dict(zip(counts["ids"], counts["n"], strict=True))
+    found: dict[str, dict[str, tuple[Value, ...]]] = {}
+    for page in _pages(sorted(present), present, {}):
+        for row in connection.read(kind.read, sources=page) if page else []:
+            found[row["source"]] = {
+                target: tuple(values) for target, values in zip(row["targets"], row["rows"], strict=True)
+            }
+    return found
+
+
 def update_edges(lease: Lease, kind: EdgeKind, wanted: Wanted, run: str) -> Changes:
     """Makes the graph's edges of one kind the wanted ones; can be killed at any moment and run again.
 

@@ -223,8 +223,8 @@ DERIVED_COMMUNITIES_DELETE = "MATCH (c:Community) WHERE c.id IN $ids DETACH DELE
 
 # -- refresh
 REFRESH_LAST_RUN = (
-    "MATCH (r:Run {kind: $kind}) RETURN r.id AS id, r.status AS status, r.input_digest AS digest, r.counts AS counts "
-    "ORDER BY r.started DESC LIMIT 1"
+    "MATCH (r:Run {kind: $kind}) RETURN r.id AS id, r.status AS status, r.input_digest AS digest, r.counts AS counts, "
+    "r.parameters AS parameters ORDER BY r.started DESC LIMIT 1"
 )
 REFRESH_RUNS_CUT_OFF = (
     "MATCH (r:Run {kind: $kind}) WHERE r.status = 'running' SET r.status = 'failed', r.finished = $now"

@@ -6,43 +6,37 @@ difference. One refresh at a time; killed at any moment, the next one continues.
 
 import contextlib
 import datetime
-import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from zoo_graph import derived, queries
-from zoo_graph.communities import Partition, describe, partition
+from zoo_graph.communities import Partition, describe
 from zoo_graph.derived import Changes, EdgeKind, Value, Wanted
 from zoo_graph.descriptions import embedding_similarities
 from zoo_graph.errors import InputError, ZooError
-from zoo_graph.evidence import described
-from zoo_graph.ingest.session import code_version
+from zoo_graph.job_inputs import Inputs, Job, code_of_jobs
 from zoo_graph.lease import Lease
-from zoo_graph.link_evidence import FOLDER, graph_digest, link_graph
+from zoo_graph.link_evidence import FOLDER
 from zoo_graph.link_prediction.graph import ZooGraph
 from zoo_graph.records import Dataset
-from zoo_graph.scores import ScoreMatrix, score_matrix
-from zoo_graph.similarity import Edges, dataset_edges, likeness_edges, model_edges, similarity
-from zoo_graph.snapshot import Floats, Snapshot, store_folder, take
+from zoo_graph.similarity import Edges, dataset_edges, likeness_edges, similarity
+from zoo_graph.snapshot import Floats, store_folder, take
 from zoo_graph.store.connection import Connection, Transaction
 
 if TYPE_CHECKING:
     from zoo_graph.link_prediction.predictor import Predictor
 
 T = TypeVar("T")
-Job = Literal["scores", "dataset similarity", "similarity", "communities", "link prediction"]
 JOBS: tuple[Job, ...] = ("scores", "dataset similarity", "similarity", "communities")
 # Trained for minutes, so only when asked for.
 ASKED_JOBS: tuple[Job, ...] = ("link prediction",)
 
-_ALGORITHM = 1  # raised when a job's answer changes, so that it is run again
 _DECIMALS = 6
 _PREDICTED_MODELS = 20  # edges of each dataset: every pair would be models times datasets
 
@@ -111,7 +105,8 @@ def refresh(
             part in communities or in choosing their resolution. The next refresh without this puts them back.
         only: the jobs to do; the others' edges stay as they are. Link prediction is done only where it is named, or
             with `links`.
-        links: do link prediction too.
+        links: do link prediction too. Where it is not done and is behind its inputs, the report says so, and its
+            predictions for pairs that have results by now are deleted.
 
     Raises:
         RefreshBusyError: another refresh is at work.
@@ -124,7 +119,7 @@ def refresh(
         raise InputError(f"got the seed {seed}; wanted a whole number from 0 to {2**32 - 1}")
     started = time.monotonic()
     snapshot = take(connection, cache)
-    inputs = _Inputs(snapshot, seed, tuple(sorted(exclude_datasets)), store_folder(connection, cache))
+    inputs = Inputs(snapshot, seed, tuple(sorted(exclude_datasets)), store_folder(connection, cache))
     snapshot_seconds = time.monotonic() - started
     reports = _do(connection, inputs, wanted, track)
     sizes = (snapshot.models.num_rows, snapshot.datasets.num_rows, snapshot.results.num_rows)
@@ -140,19 +135,20 @@ def _jobs(only: Collection[str] | None, links: bool) -> tuple[Job, ...]:
     return tuple(job for job in every if job in wanted)
 
 
-def _do(
-    connection: Connection, inputs: "_Inputs", wanted: tuple[Job, ...], track: Track | None
-) -> tuple[JobReport, ...]:
+def _do(connection: Connection, inputs: Inputs, wanted: tuple[Job, ...], track: Track | None) -> tuple[JobReport, ...]:
     """Does the jobs; where none has anything to do, not even the lease is taken, so nothing is written."""
     skipped = {job: run for job in wanted if (run := _current(connection, inputs, job)) is not None}
-    if len(skipped) == len(wanted):
-        return tuple(JobReport(job, skipped[job], None, 0.0) for job in wanted)
+    old = _old_links(connection, inputs) if "scores" in wanted and "link prediction" not in wanted else None
+    if len(skipped) == len(wanted) and (old is None or not old.n_measured):
+        done = tuple(JobReport(job, skipped[job], None, 0.0) for job in wanted)
+        return done if old is None else (*done, old.report(Changes(wanted=old.n_edges)))
     with Lease.take(connection) as lease:
         shown = wanted if track is None else track(wanted, description="refresh", total=len(wanted))
-        return tuple(_job(lease, inputs, job) for job in shown)
+        done = tuple(_job(lease, inputs, job) for job in shown)
+        return done if old is None else (*done, old.report(old.take_back(lease)))
 
 
-def _job(lease: Lease, inputs: "_Inputs", job: Job) -> JobReport:
+def _job(lease: Lease, inputs: Inputs, job: Job) -> JobReport:
     current = _current(lease.connection, inputs, job)
     if current is not None:
         return JobReport(job, current, None, 0.0)
@@ -173,7 +169,7 @@ def _job(lease: Lease, inputs: "_Inputs", job: Job) -> JobReport:
 # -- runs
 
 
-def _current(connection: Connection, inputs: "_Inputs", job: Job) -> str | None:
+def _current(connection: Connection, inputs: Inputs, job: Job) -> str | None:
     """Returns the job's last run if it is done, had these inputs, and the graph still holds all that it left."""
     runs = connection.read(queries.REFRESH_LAST_RUN, kind=job)
     if not runs or runs[0]["status"] != "done" or runs[0]["digest"] != inputs.digest(job):
@@ -182,7 +178,59 @@ def _current(connection: Connection, inputs: "_Inputs", job: Job) -> str | None:
     return str(runs[0]["id"]) if held == json.loads(runs[0]["counts"])["edges"] else None
 
 
-def _started(transaction: Transaction, inputs: "_Inputs", job: Job) -> None:
+@dataclass(frozen=True, slots=True)
+class _OldLinks:
+    """Predictions by a link prediction that would learn something else now: of the pairs `measured` since, none stays.
+
+    `kept` are the others, as they stand.
+    """
+
+    run: str
+    kept: Wanted
+    n_measured: int
+
+    @property
+    def n_edges(self) -> int:
+        return sum(map(len, self.kept.values()))
+
+    def take_back(self, lease: Lease) -> Changes:
+        return derived.update_edges(lease, derived.PREDICTED, self.kept, self.run) if self.n_measured else Changes()
+
+    def report(self, changes: Changes) -> JobReport:
+        notes = ["older than the results, or than what is known of models and datasets: zoo refresh --links renews it"]
+        if self.n_measured:
+            notes.append(f"{self.n_measured} of its predictions taken back, as those pairs have results now")
+        done = replace(changes, wanted=self.n_edges)
+        return JobReport("link prediction", self.run, done, 0.0, tuple(notes))
+
+
+def _old_links(connection: Connection, inputs: Inputs) -> _OldLinks | None:
+    """Returns the predictions of a link prediction that is behind its inputs; None where it is not, or never was."""
+    runs = connection.read(queries.REFRESH_LAST_RUN, kind="link prediction")
+    if not runs:
+        return None
+    asked = inputs.with_seed(json.loads(runs[0]["parameters"])["seed"])
+    if _current(connection, asked, "link prediction") is not None:
+        return None
+    held = derived.read_edges(connection, derived.PREDICTED)
+    if not held and not (inputs.folder / FOLDER / "current").exists():
+        return None  # a first one that was not finished left nothing
+    seen = np.isfinite(inputs.matrix.scores)
+    row = {name: place for place, name in enumerate(inputs.matrix.models)}
+    column = {name: place for place, name in enumerate(inputs.matrix.datasets)}
+    kept = {
+        model: {
+            dataset: values
+            for dataset, values in said.items()
+            if model not in row or dataset not in column or not seen[row[model], column[dataset]]
+        }
+        for model, said in held.items()
+    }
+    n_measured = sum(map(len, held.values())) - sum(map(len, kept.values()))
+    return _OldLinks(str(runs[0]["id"]), kept, n_measured)
+
+
+def _started(transaction: Transaction, inputs: Inputs, job: Job) -> None:
     transaction.run(queries.REFRESH_RUNS_CUT_OFF, kind=job, now=_now())  # whoever holds the lease is the only one
     transaction.run(
         queries.REFRESH_RUN_STARTED,
@@ -190,7 +238,7 @@ def _started(transaction: Transaction, inputs: "_Inputs", job: Job) -> None:
         kind=job,
         now=_now(),
         digest=inputs.digest(job),
-        code=_code_version(),
+        code=code_of_jobs(),
         parameters=json.dumps(inputs.parameters(job), sort_keys=True),
     )
 
@@ -206,83 +254,12 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
-def _code_version() -> str:
-    return f"{code_version()}/{_ALGORITHM}"
-
-
-# -- inputs
-
-
-class _Inputs:
-    """What the jobs work on: computed when first needed, each once, however many jobs are skipped."""
-
-    def __init__(self, snapshot: Snapshot, seed: int, excluded: tuple[str, ...], folder: Path) -> None:
-        self.snapshot = snapshot
-        self.folder = folder
-        self.seed = seed
-        self.excluded = excluded
-        self.matrix: ScoreMatrix = score_matrix(snapshot, exclude_datasets=excluded)
-
-    @cached_property
-    def edges(self) -> Edges:
-        return model_edges(self.matrix)
-
-    @cached_property
-    def partition(self) -> Partition:
-        return partition(self.matrix, self.edges, seed=self.seed)
-
-    @cached_property
-    def described(self) -> tuple[Dataset, ...]:
-        """The datasets with all that is known of them beside results, without those held out."""
-        return tuple(one for name, one in described(self.snapshot).items() if name not in self.excluded)
-
-    @cached_property
-    def graph(self) -> ZooGraph:
-        return link_graph(self.snapshot, self.excluded)
-
-    @cached_property
-    def graph_digest(self) -> str:
-        return graph_digest(self.graph)
-
-    @cached_property
-    def families(self) -> tuple[str | None, ...]:
-        models = self.snapshot.models
-        columns = (models[name].to_pylist() for name in ("id", "family", "architecture"))
-        known = {model: family or architecture for model, family, architecture in zip(*columns, strict=True)}
-        return tuple(known[model] for model in self.matrix.models)
-
-    def parameters(self, job: Job) -> dict[str, object]:
-        """What a run's node keeps of how it was asked for."""
-        said: dict[str, object] = {"exclude_datasets": self.excluded}
-        return said | {"seed": self.seed} if job in ("communities", "link prediction") else said
-
-    def digest(self, job: Job) -> str:
-        """Returns the digest of all that decides a job's answer; what it does not depend on does not count."""
-        parts: list[object] = [_code_version(), job, self.parameters(job), self.matrix.models, self.matrix.datasets]
-        if job == "scores":
-            parts.append(self.matrix.metrics)
-        if job == "communities":
-            parts.append(self.families)
-        if job == "dataset similarity":
-            parts.append([(one.id, one.embedding_by, one.embedding) for one in self.described if one.embedding])
-        if job == "link prediction":
-            return hashlib.blake2b(f"{json.dumps(parts)}{self.graph_digest}".encode(), digest_size=16).hexdigest()
-        digest = hashlib.blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=16)
-        arrays = [self.matrix.scores, self.matrix.n, self.matrix.spread] if job == "scores" else [self.matrix.scores]
-        for array in arrays:
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
-    def run_id(self, job: Job) -> str:
-        return f"{job.replace(' ', '-')}-{self.digest(job)[:12]}"
-
-
 # -- the jobs
 
 Done = tuple[Changes, tuple[str, ...]]
 
 
-def _scores(lease: Lease, inputs: _Inputs, run: str) -> Done:
+def _scores(lease: Lease, inputs: Inputs, run: str) -> Done:
     matrix = inputs.matrix
     wanted: dict[str, dict[str, tuple[Value, ...]]] = {}
     rows, columns = np.nonzero(matrix.n)
@@ -299,7 +276,7 @@ def _scores(lease: Lease, inputs: _Inputs, run: str) -> Done:
     return derived.update_edges(lease, derived.SCORED, wanted, run), notes
 
 
-def _dataset_similarity(lease: Lease, inputs: _Inputs, run: str) -> Done:
+def _dataset_similarity(lease: Lease, inputs: Inputs, run: str) -> Done:
     edges = dataset_edges(inputs.matrix)
     wanted = _wanted(inputs.matrix.datasets, edges, 1 - edges.distance)
     changes = derived.update_edges(lease, derived.SIMILAR_BY_PROFILE, wanted, run)
@@ -317,7 +294,7 @@ def _alike_by_embedding(datasets: Sequence[Dataset]) -> Wanted:
     return wanted
 
 
-def _similarity(lease: Lease, inputs: _Inputs, run: str) -> Done:
+def _similarity(lease: Lease, inputs: Inputs, run: str) -> Done:
     wanted = _wanted(inputs.matrix.models, inputs.edges, similarity(inputs.edges.distance))
     return derived.update_edges(lease, derived.PERFORMS_LIKE, wanted, run), ()
 
@@ -330,24 +307,25 @@ def _wanted(names: tuple[str, ...], edges: Edges, scores: Floats) -> Wanted:
     return wanted
 
 
-def _communities(lease: Lease, inputs: _Inputs, run: str) -> Done:
+def _communities(lease: Lease, inputs: Inputs, run: str) -> Done:
     found = describe(inputs.matrix, inputs.edges, inputs.partition.labels, inputs.families)
     changes = derived.update_communities(lease, found, run)
     return changes, _partition_notes(inputs.partition, len(found))
 
 
-def _link_prediction(lease: Lease, inputs: _Inputs, run: str) -> Done:
+def _link_prediction(lease: Lease, inputs: Inputs, run: str) -> Done:
     """Trains, keeps what recall needs beside the zoo, and writes the best of what is predicted and not measured."""
+    from zoo_graph.link_prediction.predictor import MIN_DATASETS
     from zoo_graph.link_prediction.signal import learn, save
 
     signal = learn(inputs.graph, run, seed=inputs.seed, excluded=inputs.excluded)
     wanted = _predicted(inputs.graph, signal.predictor)
     changes = derived.update_edges(lease, derived.PREDICTED, wanted, run)
     save(signal, inputs.folder / FOLDER)
-    kept = signal.predictor.multiplier if signal.predictor.members else 0.0
-    note = (
-        f"of the network's corrections to history {100 * kept:.0f} % are believed, as far as held-out datasets bear out"
-    )
+    if not signal.predictor.members:
+        return changes, (f"no network was trained: that takes results on {MIN_DATASETS} datasets, which differ",)
+    believed = f"{100 * signal.predictor.multiplier:.0f} %"
+    note = f"of the network's corrections to history {believed} are believed, as far as held-out datasets bear out"
     return changes, (note,)
 
 
@@ -385,7 +363,7 @@ def _rounded(values: Floats) -> list[float]:
     return rounded
 
 
-_WORK: dict[Job, Callable[[Lease, _Inputs, str], Done]] = {
+_WORK: dict[Job, Callable[[Lease, Inputs, str], Done]] = {
     "scores": _scores,
     "dataset similarity": _dataset_similarity,
     "similarity": _similarity,

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from selection.records import Candidate
+from zoo_graph.derived import Changes
 from zoo_graph.evidence import candidates_of, evidence
 from zoo_graph.ingest import ingest
 from zoo_graph.link_evidence import FOLDER, NAME, graph_digest, link_graph, with_link_prediction
 from zoo_graph.link_prediction import signal
 from zoo_graph.link_prediction.training import Settings
-from zoo_graph.records import Dataset, Run
-from zoo_graph.refresh import refresh
+from zoo_graph.records import Dataset, Model, Run
+from zoo_graph.refresh import JOBS, refresh
 from zoo_graph.snapshot import take
 from zoo_graph.store import Connection
 
@@ -53,6 +54,41 @@ def test_refresh_writes_predictions_of_what_was_not_measured_only_when_asked(
     (again,) = refresh(sparse, tmp_path, only=["link prediction"]).jobs
     assert again.changes is None
     assert sparse.version() == version
+
+
+def test_link_prediction_behind_the_results_is_told_of_and_its_word_on_what_was_measured_since_is_taken_back(
+    sparse: Connection, fill, tmp_path: Path
+) -> None:
+    refresh(sparse, tmp_path, links=True, seed=3)
+    assert [job.job for job in refresh(sparse, tmp_path).jobs] == list(JOBS)
+    before = {(row[0], row[1]): row for row in sparse.read(PREDICTED)[0]["rows"]}
+    (pair, *others) = sorted(before)
+    fill(sparse, {pair[0]: {pair[1]: 0.77}})
+    told = refresh(sparse, tmp_path).jobs[-1]
+    assert told.changes == Changes(len(others), 0, 1)
+    assert "link prediction: " in told.line()
+    assert "older than the results" in told.line()
+    assert "zoo refresh --links" in told.line()
+    left = {(row[0], row[1]): row for row in sparse.read(PREDICTED)[0]["rows"]}
+    assert left == {other: before[other] for other in others}
+    version = sparse.version()
+    again = refresh(sparse, tmp_path).jobs[-1]
+    assert again.changes == Changes(len(others), 0, 0)
+    assert sparse.version() == version
+    only_one = refresh(sparse, tmp_path, only=["communities"]).jobs
+    assert [job.job for job in only_one] == ["communities"]
+    assert refresh(sparse, tmp_path, links=True).jobs[-1].changes is not None
+    assert [job.job for job in refresh(sparse, tmp_path).jobs] == list(JOBS)
+
+
+@pytest.mark.parametrize("said", [[], [Model("a/b")], [Dataset("d")], [Model("a/b"), Dataset("d")]])
+def test_link_prediction_on_a_zoo_without_results_says_what_it_takes(
+    embedded_store: Connection, tmp_path: Path, said: list[Model | Dataset]
+) -> None:
+    ingest(embedded_store, said, Run.begun("import", "0", {}))
+    (report,) = refresh(embedded_store, tmp_path, only=["link prediction"]).jobs
+    assert report.changes == Changes()
+    assert report.notes == ("no network was trained: that takes results on 5 datasets, which differ",)
 
 
 def test_a_recall_weighs_what_the_refresh_left_for_known_and_new_datasets(sparse: Connection, tmp_path: Path) -> None:

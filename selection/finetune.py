@@ -60,7 +60,7 @@ class FineTuner:
                 progress = self._search(trial, until_step, folder, parts)
                 if progress.step >= until_step:
                     return progress
-            _drop_rates(trial, folder)
+            _drop_rates(trial, folder)  # a kill may have left them
             return self._piece(_at_chosen_rate(trial, folder), until_step, folder, parts)
 
     def test(self, trial: Trial, folder: Path) -> float:
@@ -158,11 +158,14 @@ class FineTuner:
         best = max(tried, key=lambda place: _comparable(tried[place].score))
         seconds = sum(one.seconds for one in tried.values()), sum(one.cpu_seconds for one in tried.values())
         progress = replace(tried[best], seconds=seconds[0], cpu_seconds=seconds[1])
-        if step == search_end(trial):
-            with contextlib.suppress(FileNotFoundError):  # moved already, or discarded
-                _state_path(_rate_folder(folder, best), step).replace(_state_path(folder, step))
-            _write_json(folder / CHOSEN, {"factor": trial.recipe.rate_factors[best]})
+        if step < search_end(trial):
+            _write_progress(folder, progress)
+            return progress
+        with contextlib.suppress(FileNotFoundError):  # moved already, or discarded
+            _state_path(_rate_folder(folder, best), step).replace(_state_path(folder, step))
         _write_progress(folder, progress)
+        _write_json(folder / CHOSEN, {"factor": trial.recipe.rate_factors[best]})
+        _drop_rates(trial, folder)
         return progress
 
     def _best_start(self, trial: Trial) -> tuple[Training, list[tuple[int, float]]]:

@@ -32,7 +32,8 @@ from selection.tables import Part
 BUCKET_BATCHES = 8
 # A GPU works ahead of Python; reading the loss makes it wait, so there it is read now and then.
 LOSS_EVERY = 20
-# Compiling takes some minutes and gains tens of per cent: only a GPU's pieces of this many steps earn it.
+# Compiling costs a minute or more, for training and for evaluation: only pieces of this many steps on a GPU earn it.
+# Not measured here, where there is none.
 COMPILE_STEPS = 5000
 
 

@@ -110,6 +110,13 @@ def test_a_search_paused_anywhere_equals_one_never_paused(
     assert FineTuner(texts).test(trial, tmp_path / "paused") == FineTuner(texts).test(trial, tmp_path / "whole")
 
 
+def test_only_the_best_rates_state_is_kept_once_it_is_known(
+    tmp_path: Path, texts: Dataset, bert: Path, trial_of: TrialOf
+) -> None:
+    FineTuner(texts).train(trial_of(bert, rate_factors=FACTORS), 6, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["progress.json", "rate.json", "state-6.pt"]
+
+
 def test_what_the_losing_rates_took_counts(tmp_path: Path, texts: Dataset, bert: Path, trial_of: TrialOf) -> None:
     trial = trial_of(bert, rate_factors=(1.0, 1e-4))
     end = search_end(trial)
@@ -137,7 +144,7 @@ def test_a_kill_at_any_write_of_a_search_leaves_it_to_go_on_to_the_same_numbers(
             raise Killed
         real(path, fields)
 
-    # Writes: the progress of both rates, the choice, the progress of the best, the progress at the end.
+    # Writes: the progress of both rates and of the best, the choice, the progress at the end.
     monkeypatch.setattr(finetune, "_write_json", killed)
     if nth <= 5:
         with pytest.raises(Killed):

@@ -218,7 +218,8 @@ class Plan:
     """What select() will do, before anything is spent. `rungs[0]` is the probe on cached features (until_step 0).
 
     A rung's `n_candidates` and `n_survivors` are the most there may be; with the policy "racing" fewer go on where
-    `trend` promises too little for their steps, at `price` (score for a full run). `clusters` are for "two_phase".
+    `trend` promises too little for their steps, at `price` (score for a full run); `expected_steps` says how many steps
+    that comes to. `clusters` are for "two_phase".
 
     `failures` are the candidates that were to be planned for and cannot be used; `left_out` those that the budget has
     no room for.
@@ -234,6 +235,7 @@ class Plan:
     left_out: tuple[str, ...] = ()
     policy: Policy = "successive_halving"
     price: float = 0.005
+    expected_steps: float | None = None
     trend: Trend | None = None
     clusters: Clusters | None = None
 

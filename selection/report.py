@@ -8,7 +8,7 @@ from pathlib import Path
 from selection import chart, page
 from selection.errors import InputError
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
-from selection.records import Outcome, Pick, Plan
+from selection.records import Outcome, Pick, Plan, Trend
 from selection.schedule import planned_steps
 from selection.uncertainty import gap, interval, is_tied, standard_error
 from selection.wording import duration, number, plus_minus
@@ -73,19 +73,31 @@ def plan_lines(plan: Plan) -> list[str]:
         f"{counted}, {method} for up to {recipe.total_steps} steps of {recipe.batch_size} rows, "
         f"judged by validation {recipe.metric}"
     ]
+    at_most = "at most " if plan.expected_steps is not None else ""
     table = [["rung", "candidates", "until", "go on", "expected"]]
     for rung in plan.rungs:
         until = f"step {rung.until_step}" if rung.index else "probe"
-        going_on = "winner" if rung is plan.rungs[-1] else str(rung.n_survivors)
-        table.append([str(rung.index), str(rung.n_candidates), until, going_on, duration(rung.expected_seconds)])
-    steps, brute = planned_steps(plan), len(plan.trials) * recipe.total_steps
+        going_on = "winner" if rung is plan.rungs[-1] else f"{at_most}{rung.n_survivors}"
+        candidates = f"{at_most if rung.index else ''}{rung.n_candidates}"
+        table.append([str(rung.index), candidates, until, going_on, duration(rung.expected_seconds)])
+    worst, brute = planned_steps(plan), len(plan.trials) * recipe.total_steps
+    steps = worst if plan.expected_steps is None else round(plan.expected_steps)
     text += _aligned(table, left=set())
     text.append(
-        f"{steps} steps ({steps / brute:.0%} of the {brute} of training all of them): "
-        f"{duration(plan.expected_seconds)} expected, {duration(plan.worst_seconds)} at worst; "
+        f"{plan.policy.replace('_', ' ')}: {steps} steps ({steps / brute:.0%} of the {brute} of training all of them), "
+        f"{duration(plan.expected_seconds)} expected; {worst} steps, {duration(plan.worst_seconds)} at worst; "
         f"all of them {duration(plan.brute_force_seconds)}"
     )
+    if plan.policy == "racing":
+        text.append(_told(plan.trend))
     return [*text, *(f"note: {note}" for note in plan.notes)]
+
+
+def _told(trend: Trend | None) -> str:
+    """What the plan's forecasts stand on."""
+    if trend is None or not trend.n_runs:
+        return "how runs end is guessed, with wide intervals: the zoo has no finished runs with curves"
+    return f"how runs end is learnt from {trend.n_runs} finished runs ({trend.n_fields} datasets and seeds)"
 
 
 def event_line(event: Event, plan: Plan) -> str:

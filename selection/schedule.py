@@ -316,7 +316,9 @@ def _expecting(plan: Plan, terms: "_Terms") -> Plan:
         seconds = sum(_average(stage, sizes[index], terms.workers) for sizes in races) / len(races)
         rungs.append(replace(rung, expected_seconds=seconds))
     saved = sum(rung.expected_seconds for rung in plan.rungs) - sum(rung.expected_seconds for rung in rungs)
-    return replace(plan, rungs=tuple(rungs), expected_seconds=plan.expected_seconds - saved)
+    spans = [rung.until_step - before.until_step for before, rung in pairwise(plan.rungs)]
+    steps = sum(size * span for sizes in races for size, span in zip(sizes, spans, strict=True)) / len(races)
+    return replace(plan, rungs=tuple(rungs), expected_seconds=plan.expected_seconds - saved, expected_steps=steps)
 
 
 def _priced(candidates: Sequence[Candidate], shape: _Shape, terms: _Terms) -> Plan:

@@ -184,13 +184,15 @@ def candidates_in(picks: Iterable[Pick] | Iterable[Candidate]) -> list[Candidate
     return [pick.candidate if isinstance(pick, Pick) else pick for pick in picks]
 
 
-def selection_folder(folder: Path, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None) -> Path:
-    """Where a selection without a folder of its own lives: named for dataset, candidates and recipe.
+def selection_folder(
+    folder: Path, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None, policy: Policy = "racing"
+) -> Path:
+    """Where a selection without a folder of its own lives: named for dataset, candidates, recipe and policy.
 
     Raises:
         InputError: no candidates.
     """
     if not candidates:
         raise InputError("got no candidates to select from; wanted picks of recommend(), or a plan")
-    text = "|".join((dataset.digest, str(recipe), *sorted(candidate.model for candidate in candidates)))
+    text = "|".join((dataset.digest, str(recipe), policy, *sorted(candidate.model for candidate in candidates)))
     return folder / "selections" / hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -267,12 +267,15 @@ class Zoo:
         if plan is not None:
             candidates = [trial.candidate for trial in plan.trials]
             recipe: Recipe | None = plan.trials[0].recipe
+            policy: Policy | None = plan.policy
         else:
             candidates, recipe = choice.candidates_in(picks), planning.get("recipe")
-        where = Path(folder) if folder is not None else self.selection_folder(dataset, candidates, recipe)
+            policy = planning.get("policy")
+        named = self.selection_folder(dataset, candidates, recipe, policy or "racing")
+        where = named if folder is None else Path(folder)
         plan = (
             plan
-            or choice.begun_plan(where, candidates, recipe, planning.get("policy"))
+            or choice.begun_plan(where, candidates, recipe, policy)
             or self.plan(dataset, candidates, workers=workers, **planning)
         )
         return choice.select(
@@ -358,15 +361,17 @@ class Zoo:
 
         return bool(self.connection.read(queries.DATASET_EXISTS, id=name)[0]["n"])
 
-    def selection_folder(self, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None) -> Path:
-        """Where a selection without a folder of its own lives: named for dataset, candidates and recipe.
+    def selection_folder(
+        self, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None, policy: Policy = "racing"
+    ) -> Path:
+        """Where a selection without a folder of its own lives: named for dataset, candidates, recipe and policy.
 
         Raises:
             InputError: no candidates.
         """
         from zoo_graph import choice
 
-        return choice.selection_folder(self.folder, dataset, candidates, recipe)
+        return choice.selection_folder(self.folder, dataset, candidates, recipe, policy)
 
     def close(self) -> None:
         """Lets go of the store; an embedded one ends some seconds after its last user."""

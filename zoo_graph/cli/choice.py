@@ -21,6 +21,8 @@ from zoo_graph.cli.options import (
     MethodOption,
     MetricOption,
     NameOption,
+    PolicyOption,
+    PriceOption,
     RankOption,
     RateOption,
     SeedOption,
@@ -61,6 +63,8 @@ def plan(
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     workers: WorkersOption = 1,
+    policy: PolicyOption = "racing",
+    price: PriceOption = 0.005,
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
@@ -88,7 +92,16 @@ def plan(
     )
     with open_zoo(zoo, checkpoints, create=True) as opened:
         picks, failures = read_candidates(opened, candidates)
-        made = opened.plan(data, picks, recipe=recipe, budget_seconds=seconds(budget), workers=workers, track=probing)
+        made = opened.plan(
+            data,
+            picks,
+            recipe=recipe,
+            budget_seconds=seconds(budget),
+            workers=workers,
+            policy=policy,
+            price=price,
+            track=probing,
+        )
     show(report.plan_lines(made))
     _end([*failures, *made.failures])
 
@@ -111,6 +124,8 @@ def select(
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     workers: WorkersOption = 1,
+    policy: PolicyOption = "racing",
+    price: PriceOption = 0.005,
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
@@ -118,7 +133,7 @@ def select(
     max_test: MaxTestOption = None,
     checkpoints: CheckpointsOption = None,
 ) -> None:
-    """Fine-tune the candidates by successive halving; the winner's checkpoint is saved. Run again to go on."""
+    """Race the candidates by fine-tuning them; the winner's checkpoint is saved. Run again to go on."""
     from selection import report
     from selection.records import Failure
     from selection.runner import check_folder
@@ -143,13 +158,20 @@ def select(
     )
     with open_zoo(zoo, checkpoints, create=True) as opened:
         picks, failures = read_candidates(opened, candidates)
-        where = folder or opened.selection_folder(data, picks, recipe)
-        made = begun_plan(where, picks, recipe)
+        where = folder or opened.selection_folder(data, picks, recipe, policy)
+        made = begun_plan(where, picks, recipe, policy)
         if made is not None:
             say(f"going on with the race in {where}")
         else:
             made = opened.plan(
-                data, picks, recipe=recipe, budget_seconds=seconds(budget), workers=workers, track=probing
+                data,
+                picks,
+                recipe=recipe,
+                budget_seconds=seconds(budget),
+                workers=workers,
+                policy=policy,
+                price=price,
+                track=probing,
             )
         for line in report.plan_lines(made):
             say(line)

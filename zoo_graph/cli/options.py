@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selection.records import ClassWeights, Method
+from selection.records import ClassWeights, Method, Policy
 from zoo_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ RateOption = Annotated[
 FactorsOption = Annotated[
     str | None,
     typer.Option("--rate-factors", help="Learning rates to try, as factors, e.g. 0.3,1,3; the best goes on."),
+]
+PolicyOption = Annotated[
+    Policy, typer.Option("--policy", help="Who goes on: racing trains on whom the expected gain is worth it.")
+]
+PriceOption = Annotated[
+    float,
+    typer.Option("--price", min=0.0, help="Racing: the score that a full run must promise to gain, .005 half a point."),
 ]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]
 MethodOption = Annotated[

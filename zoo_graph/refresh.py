@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import numpy as np
 
 from zoo_graph import derived, queries
+from zoo_graph.aliases import each_of
 from zoo_graph.communities import Partition, describe
 from zoo_graph.derived import Changes, EdgeKind, Value, Wanted
 from zoo_graph.descriptions import embedding_similarities
@@ -90,8 +91,8 @@ def refresh(
     *,
     seed: int = 0,
     track: Track | None = None,
-    exclude_datasets: Collection[str] = (),
-    only: Collection[Job] | None = None,
+    exclude_datasets: str | Collection[str] = (),
+    only: Job | Collection[Job] | None = None,
     links: bool = False,
 ) -> RefreshReport:
     """Brings everything derived from results up to date and says what was done.
@@ -114,12 +115,12 @@ def refresh(
         InputError: an unknown job, or a seed that is no whole number of 32 bits.
         StoreError: the store failed; what was written stays, and the next refresh continues.
     """
-    wanted = _jobs(only, links)
+    wanted = _jobs(None if only is None else each_of(only), links)
     if not 0 <= seed < 2**32:
         raise InputError(f"got the seed {seed}; wanted a whole number from 0 to {2**32 - 1}")
     started = time.monotonic()
     snapshot = take(connection, cache)
-    inputs = Inputs(snapshot, seed, tuple(sorted(exclude_datasets)), store_folder(connection, cache))
+    inputs = Inputs(snapshot, seed, tuple(sorted(each_of(exclude_datasets))), store_folder(connection, cache))
     snapshot_seconds = time.monotonic() - started
     reports = _do(connection, inputs, wanted, track)
     sizes = (snapshot.models.num_rows, snapshot.datasets.num_rows, snapshot.results.num_rows)

@@ -189,6 +189,15 @@ def test_only_the_jobs_asked_for_are_done(store: Connection, fill, two_families,
     assert (len(scored), len(alike), len(members)) == (0, 0, 11)
 
 
+def test_one_job_or_dataset_by_itself_is_one_name(store: Connection, fill, two_families, tmp_path: Path) -> None:
+    fill(store, two_families)
+    report = refresh(store, tmp_path, only="scores", exclude_datasets="d0")
+    assert [job.job for job in report.jobs] == ["scores"]
+    assert (
+        "d0" not in store.read("MATCH (:Model)-[:SCORED]->(d:Dataset) RETURN collect(DISTINCT d.id) AS ids")[0]["ids"]
+    )
+
+
 def test_an_unknown_job_or_dataset_is_refused(store: Connection, fill, two_families, tmp_path: Path) -> None:
     fill(store, two_families)
     with pytest.raises(InputError, match="wanted some of: scores"):

@@ -4,11 +4,16 @@ Knows no database: `ingest` keeps the keys and the explicit aliases in the graph
 """
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
 
 from zoo_graph.errors import InputError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_ID = 512
+
+Named = TypeVar("Named", str, str | Path)
 
 
 def clean_id(name: str, *, slash: str | None = None) -> str:
@@ -53,3 +58,12 @@ def plain_name(identifier: str) -> str:
     'BAAI/bge-m3'
     """
     return identifier.split("@", 1)[0] or identifier
+
+
+def each_of(names: Named | Iterable[Named]) -> list[Named]:
+    """Returns the names given: one by itself is one name, not its letters.
+
+    >>> each_of("imdb"), each_of(["imdb", "sst2"])
+    (['imdb'], ['imdb', 'sst2'])
+    """
+    return [names] if isinstance(names, str | Path) else list(names)

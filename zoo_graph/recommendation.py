@@ -3,12 +3,15 @@
 Knows the snapshot, evidence, and the package `selection`. Does not fine-tune.
 """
 
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from selection.records import Candidate, Failure, ProxyScore, Recall
+from zoo_graph.aliases import each_of
 from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence, models_with_results
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates, known_ids
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from selection.recall.front import Cost
 
 Pool = Mapping[str, Candidate]
+_SHOWN = 5  # failures told in one error
 
 
 def recommend(
@@ -34,12 +38,12 @@ def recommend(
     dataset: "Dataset | str",
     k: int = 10,
     *,
-    models: Iterable[str | Path] = (),
-    proxies: bool | Iterable[str] = True,
+    models: str | Path | Iterable[str | Path] = (),
+    proxies: bool | str | Iterable[str] = True,
     proxy_seconds: float | None = None,
     proxy_policy: "ProxyPolicy | None" = None,
     constraints: "Constraints | None" = None,
-    hold_out: Collection[str] = (),
+    hold_out: str | Collection[str] = (),
     max_length: int = 128,
     max_download: int | None = None,
     seed: int = 0,
@@ -49,9 +53,10 @@ def recommend(
     track: Any = None,
 ) -> Recall:
     """What `Zoo.recommend` promises, on a connection and the zoo's folder."""
-    from selection.proxies import PROXIES
-    from selection.recall import Constraints, recall
+    from selection.recall import Constraints
 
+    k, names, hold_out = _whole(k), _proxy_names(proxies), each_of(hold_out)
+    _check_policy(proxy_policy)
     snapshot = take(connection, folder)
     name = dataset if isinstance(dataset, str) else dataset.name
     # A name written in another case is the same dataset: none is a source of what is known of itself.
@@ -62,13 +67,13 @@ def recommend(
         check_datasets(connection, [dataset])
     elif target not in snapshot.dataset_ids:
         raise UnknownNameError("dataset", dataset, snapshot.dataset_ids)
-    if (proxy_seconds, proxy_policy) != (None, None) and (isinstance(dataset, str) or proxies is False):
+    if (proxy_seconds, proxy_policy) != (None, None) and (isinstance(dataset, str) or not names):
         raise InputError(
             "got a time or a policy for proxies where none is computed: give your data (not a dataset's id) and let "
             "proxies be computed, or leave both away"
         )
-    given, failures = given_candidates(connection, models)
-    pool = {candidate.model: candidate for candidate in candidates_of(snapshot, checkpoints)}
+    given, failures = given_candidates(connection, each_of(models))
+    pool = {candidate.model: _sized(candidate) for candidate in candidates_of(snapshot, checkpoints)}
     pool |= {candidate.model: _merged(candidate, pool.get(candidate.model)) for candidate in given}
     supposed = ""
     if not isinstance(dataset, str) and constraints.modality is None:
@@ -81,17 +86,16 @@ def recommend(
             snapshot,
             list(pool.values()),
             target=target,
-            proxies=None if proxies is False else fresh,
+            proxies=fresh if names else None,
             hold_out=hold_out,
             about=about,
         )
-        return found if proxies is False else with_link_prediction(found, folder, snapshot, target, about, hold_out)
+        return found if not names else with_link_prediction(found, folder, snapshot, target, about, hold_out)
 
     look = _Look(pool)
-    if not isinstance(dataset, str) and proxies is not False and pool:
+    if not isinstance(dataset, str) and names and pool:
         asked = frozenset(candidate.model for candidate in given)
         seen = seen_by(snapshot, target, overlapping=hold_out, labels_digest=dataset.labels_digest or None)
-        names = list(PROXIES) if proxies is True else list(proxies)
         worth = _worth_probing(pool, constraints, asked, seen)
         probed, spent = _probe_within(
             connection,
@@ -110,14 +114,68 @@ def recommend(
             track=track,
         )
         failures += [failure for failure in probed.failures if failure.model in asked]
-        look = _looked(pool, probed, dataset, models_with_results(snapshot, hold_out))
-        look = replace(look, notes=(*look.notes, *spent))
+        look = replace(_looked(pool, probed, dataset, models_with_results(snapshot, hold_out)), spent=tuple(spent))
+        if not look.pool:
+            raise _nothing_to_rank(probed.failures, len(pool))
     if not look.pool:
-        raise _nothing_to_rank(failures, len(pool))
+        raise _nothing_to_rank(failures, 0)
     known = known_of(look.pool, look.scores or {})
-    found = recall(known, k, constraints=constraints, seed=seed, last=look.last, along=along)
+    found = _recalled(known, k, look, constraints=constraints, seed=seed, along=along)
     told = [f"{failure.model}: {failure.reason}" for failure in failures if failure.model not in look.told]
-    return replace(found, notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes), failures=tuple(failures))
+    return replace(
+        found,
+        notes=(*found.notes, *filter(None, [supposed]), *told, *look.notes, *look.spent),
+        failures=tuple(failures),
+    )
+
+
+def _whole(k: int) -> int:
+    try:
+        return operator.index(k)
+    except TypeError:
+        raise InputError(f"got k={k!r}; wanted a whole number of picks, such as 10") from None
+
+
+def _proxy_names(proxies: bool | str | Iterable[str]) -> list[str]:
+    """The names of the proxies to compute; none where none is to be."""
+    from selection.proxies import PROXIES
+
+    if isinstance(proxies, bool):
+        return list(PROXIES) if proxies else []
+    names: list[str] = each_of(proxies)
+    wanted = f"wanted some of {', '.join(PROXIES)}, True for all of them, or False for none"
+    for name in names:
+        if name not in PROXIES:
+            close = get_close_matches(str(name), PROXIES, n=1)
+            raise InputError(f"got the proxy {name!r}; {wanted}" + (f": did you mean {close[0]!r}?" if close else ""))
+    if not names:
+        raise InputError(f"got no name of a proxy; {wanted}")
+    return names
+
+
+def _check_policy(policy: "ProxyPolicy | None") -> None:
+    from selection.planning import ProxyPolicy
+
+    if policy is not None and policy not in get_args(ProxyPolicy):
+        known = ", ".join(get_args(ProxyPolicy))
+        raise InputError(f"got the proxy policy {policy!r}; wanted one of {known}, or None for the usual one")
+
+
+def _recalled(known: "Evidence", k: int, look: "_Look", **how: Any) -> Recall:
+    """The recall; where there is nothing to rank by, what became of the proxies is part of the error.
+
+    Raises:
+        InputError: a constraint that makes no sense, or nothing to rank by.
+    """
+    from selection.errors import InputError as RecallError
+    from selection.recall import recall
+
+    try:
+        return recall(known, k, last=look.last, **how)
+    except RecallError as error:
+        if look.scores or not look.spent:
+            raise
+        raise InputError(f"{error}; {'; '.join(look.spent)}: give them more time") from error
 
 
 def _probe_within(
@@ -211,13 +269,15 @@ def find_candidates(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a look at the weights left: who may be picked, their proxy scores, who comes last and why, remarks."""
+    """What a look at the weights left: who may be picked, their proxy scores, who comes last and why, remarks, and how
+    the proxies' time was spent."""
 
     pool: Pool
     scores: Mapping[str, tuple[ProxyScore, ...]] | None = None
     last: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
     told: frozenset[str] = frozenset()
+    spent: tuple[str, ...] = ()
 
 
 def _looked(pool: Pool, probed: "Probed", dataset: "Dataset", measured: Collection[str]) -> _Look:
@@ -278,6 +338,16 @@ def _suppose_modality(pool: Pool, dataset: "Dataset") -> tuple[dict[str, Candida
     return supposed, note if unknown else ""
 
 
+def _sized(candidate: Candidate) -> Candidate:
+    """The candidate with its size, where nothing told it and its weights lie in a folder here: files' headers do."""
+    folder = None if candidate.source is None else Path(candidate.source).expanduser()
+    if candidate.n_parameters is not None or folder is None or not folder.is_dir():
+        return candidate
+    from selection.backbones import count_parameters
+
+    return replace(candidate, n_parameters=count_parameters(folder))
+
+
 def _merged(given: Candidate, known: Candidate | None) -> Candidate:
     if known is None:
         return given
@@ -291,7 +361,8 @@ def _merged(given: Candidate, known: Candidate | None) -> Candidate:
 
 
 def _nothing_to_rank(failures: Sequence[Failure], n_models: int) -> InputError:
-    reasons = "; ".join(f"{failure.model}: {failure.reason}" for failure in failures)
+    shown = [f"{failure.model}: {failure.reason}" for failure in failures[:_SHOWN]]
+    reasons = "; ".join([*shown, *([f"and {len(failures) - _SHOWN} more"] if len(failures) > _SHOWN else [])])
     if n_models:
         return InputError(f"none of {n_models} models can be opened here, and none has results: {reasons}")
     if reasons:

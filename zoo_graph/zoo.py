@@ -148,12 +148,12 @@ class Zoo:
         dataset: "Dataset | str",
         k: int = 10,
         *,
-        models: Iterable[str | Path] = (),
-        proxies: bool | Iterable[str] = True,
+        models: str | Path | Iterable[str | Path] = (),
+        proxies: bool | str | Iterable[str] = True,
         proxy_seconds: float | None = None,
         proxy_policy: "ProxyPolicy | None" = None,
         constraints: "Constraints | None" = None,
-        hold_out: Collection[str] = (),
+        hold_out: str | Collection[str] = (),
         max_length: int = 128,
         max_download: int | None = None,
         seed: int = 0,
@@ -164,7 +164,8 @@ class Zoo:
         """Ranks the zoo's models (and `models`: folders or hub ids) for a dataset, each pick with its reasons.
 
         A `Dataset` (see `selection.datasets.open_dataset`) is probed with every candidate whose weights are known,
-        unless `proxies` is False; the id of a dataset in the graph is answered from what the graph holds.
+        unless `proxies` is False (names of proxies: these only); the id of a dataset in the graph is answered from what
+        the graph holds.
         With `proxy_seconds` the proxies take no more than that (but for the batch that is under way): on the models
         where they are expected to change the picks most (`proxy_policy` "gain"), on one of each community
         ("representatives"), or as they come ("all"); the notes say on whom.

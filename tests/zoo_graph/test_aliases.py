@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from zoo_graph.aliases import clean_id, key_of, plain_name, versioned
+from zoo_graph.aliases import clean_id, each_of, key_of, plain_name, versioned
 from zoo_graph.errors import InputError
 
 
@@ -27,3 +29,10 @@ def test_a_version_has_config_before_revision() -> None:
 def test_the_plain_name_has_no_revision() -> None:
     assert plain_name("org/model@abc@d") == "org/model"
     assert plain_name("@odd") == "@odd"
+
+
+def test_one_name_or_path_by_itself_is_one_and_not_its_letters() -> None:
+    assert each_of("imdb") == ["imdb"]
+    assert each_of(Path("a/b")) == [Path("a/b")]
+    assert each_of(("imdb", "sst2")) == ["imdb", "sst2"]
+    assert each_of(iter(())) == []

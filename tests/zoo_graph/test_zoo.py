@@ -251,6 +251,79 @@ def test_a_dataset_in_another_case_is_no_source_for_itself(zoo: Zoo) -> None:
         zoo.recommend(films(), hold_out=["fillms"])
 
 
+def test_proxies_that_ran_out_of_time_leave_a_ranking_by_size_and_say_so(zoo: Zoo, checkpoints: Path) -> None:
+    held = [Model(f"acme/{name}", modality="text", source=str(checkpoints / name)) for name in ("one", "two")]
+    ingest(zoo.connection, held, RUN)
+    found = zoo.recommend(films(), proxy_seconds=1e-9)
+    assert {pick.model for pick in found} == {"acme/one", "acme/two"}
+    assert all(pick.candidate.n_parameters for pick in found)
+    notes = " ".join(found.notes)
+    assert "ranked by n_parameters alone" in notes
+    assert "proxies were computed for 0 of 2 models" in notes
+    assert "2 were not begun: their expected seconds did not fit" in notes
+
+
+def test_nothing_to_rank_by_because_the_proxies_time_ran_out_is_told(zoo: Zoo) -> None:
+    ingest(zoo.connection, [Model(f"acme/{n}", modality="text", source=f"acme/{n}") for n in "ab"], RUN)
+    with pytest.raises(
+        InputError, match=r"got 2 candidates without any result.*0 of 2 models.*seconds did not fit.*time"
+    ):
+        zoo.recommend(films(), proxy_seconds=1e-9)
+
+
+def test_the_size_of_a_model_that_only_its_files_tell_counts(zoo: Zoo, checkpoints: Path) -> None:
+    from selection.recall import Constraints
+
+    ingest(zoo.connection, [Model("acme/one", modality="text", source=str(checkpoints / "one"))], RUN)
+    found = zoo.recommend(films(), proxies=False, constraints=Constraints(max_parameters=10**7))
+    assert [pick.model for pick in found] == ["acme/one"]
+    assert zoo.recommend(films(), proxies=False, constraints=Constraints(max_parameters=10)).picks == ()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "told"),
+    [
+        (["nosuch"], "got the proxy 'nosuch'; wanted some of leep, "),
+        ("logmi", "got the proxy 'logmi'; wanted some of leep, .*: did you mean 'logme'"),
+        ([], "got no name of a proxy; wanted some of leep, .*False for none"),
+    ],
+)
+def test_proxies_that_there_are_none_of_are_refused_whatever_the_zoo_holds(
+    zoo: Zoo, proxies: str | list[str], told: str
+) -> None:
+    ingest(zoo.connection, [result("acme/a", "x", 0.9)], RUN)
+    for dataset in (films(), "x"):
+        with pytest.raises(InputError, match=told):
+            zoo.recommend(dataset, proxies=proxies)
+
+
+def test_one_name_by_itself_is_one_name(zoo: Zoo, checkpoints: Path) -> None:
+    ingest(zoo.connection, [result("acme/a", "imdb", 0.9), result("acme/a", "x", 0.9)], RUN)
+    found = zoo.recommend(films(), proxies="logme", models=checkpoints / "one", hold_out="imdb")
+    assert {pick.model for pick in found} == {"acme/a", "local/one"}
+    assert "proxies were computed for 1 of 2 models" in " ".join(found.notes)
+    assert zoo.recommend(films(), models=str(checkpoints / "one"), proxies=False).failures == ()
+    with pytest.raises(InputError, match=r"no dataset 'imbd'.*imdb"):
+        zoo.recommend(films(), hold_out="imbd")
+
+
+def test_arguments_that_make_no_sense_are_refused_with_what_was_wanted(zoo: Zoo) -> None:
+    ingest(zoo.connection, [result("acme/a", "x", 0.9)], RUN)
+    with pytest.raises(InputError, match=r"got k=2.5; wanted a whole number"):
+        zoo.recommend("x", k=2.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"got the proxy policy 'x'; wanted one of gain, representatives, all"):
+        zoo.recommend(films(), proxy_policy="x")  # type: ignore[arg-type]
+
+
+def test_models_that_cannot_be_opened_and_have_no_results_are_named_with_their_reasons(
+    zoo: Zoo, checkpoints: Path
+) -> None:
+    held = [Model(f"acme/{n}", modality="text", source=str(checkpoints / "torn")) for n in range(7)]
+    ingest(zoo.connection, held, RUN)
+    with pytest.raises(InputError, match=r"none of 7 models can be opened here.*: acme/0: .+; acme/4: .+; and 2 more$"):
+        zoo.recommend(films())
+
+
 def test_a_race_goes_on_only_among_the_candidates_that_it_began_with(
     zoo: Zoo, checkpoints: Path, tmp_path: Path
 ) -> None:

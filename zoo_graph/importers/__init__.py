@@ -33,9 +33,11 @@ _READ: dict[Format, Callable[[Table, Layout, Units], Iterator[Record | Rejected]
     "proxies": proxies.read,
     "distances": distances.read,
 }
-_INFER_UNITS: dict[Format, Callable[[Table, Layout], tuple[dict[str, str], tuple[str, ...]]]] = {
+# What the values themselves tell before they are read: units of metrics, names of proxies.
+_INFER: dict[Format, Callable[[Table, Layout], tuple[dict[str, str], tuple[str, ...]]]] = {
     "long": long.infer_units,
     "wide": wide.infer_units,
+    "proxies": proxies.infer_names,
 }
 
 
@@ -67,7 +69,7 @@ def open_file(path: str | Path, said: ColumnMap) -> ImportFile:
     form, why = guess_format(table, said)
     try:
         layout = _LAY_OUT[form](table, said)
-        units, unit_notes = _INFER_UNITS[form](table, layout) if form in _INFER_UNITS else ({}, ())
+        units, unit_notes = _INFER[form](table, layout) if form in _INFER else ({}, ())
     except ImportFileError:
         raise
     except InputError as error:

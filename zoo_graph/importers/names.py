@@ -88,6 +88,26 @@ PROXY: Mapping[str, tuple[str, ...]] = {
     "sample_digest": ("sample_digest",),
     "n_samples": ("n_samples",),
 }
+PROXY_SCORES: Mapping[str, tuple[str, ...]] = {
+    "leep": (),
+    "nleep": ("n_leep", "gaussian_leep"),
+    "logme": ("log_me", "log_maximum_evidence", "log_maximum_of_evidence"),
+    "hscore": ("h_score",),
+    "regularized_hscore": (
+        "regularised_hscore", "regularized_h_score", "regularised_h_score", "reg_h_score", "reg_hscore",
+        "shrinkage_h_score",
+    ),
+    "parc": (),
+    "knn": ("k_nn", "k_nearest_neighbours", "k_nearest_neighbors"),
+    "ridge_probe": (),
+    "transrate": ("trans_rate",),
+    "sfda": (),
+    "gbc": ("gaussian_bhattacharyya_coefficient",),
+    "lda": ("linear_discriminant_analysis",),
+    "nearest_centroid": ("nearest_class_centroid",),
+}  # fmt: skip
+"""The proxy scores that this project computes, and what others call the same formula."""
+
 DISTANCE: Mapping[str, tuple[str, ...]] = {
     "other": ("other", "other_dataset", "source_dataset", "neighbour"),
     "distance": ("distance", "dist"),
@@ -95,12 +115,24 @@ DISTANCE: Mapping[str, tuple[str, ...]] = {
 SUMMARY = re.compile(r"(avg|average|mean|overall|rank|total)(_|$)")
 """Columns of a matrix that sum up others, and are no dataset."""
 
+_PROXY_SCORES = {written.replace("_", ""): ours for ours, others in PROXY_SCORES.items() for written in (ours, *others)}
 _UNIT = re.compile(r"(?:^|_)(k|m|b)(?:params|parameters)?$")
 
 
 def plain(column: str) -> str:
     """Returns a column's name as the tables above write it."""
     return re.sub(r"[^a-z0-9]+", "_", column.strip().lower()).rstrip("_")
+
+
+def proxy_score(name: str) -> str:
+    """Returns our name of a proxy score that others write otherwise; any other name as it is.
+
+    What stands before the last dot, as of an enumeration, says nothing.
+
+    >>> proxy_score("TransferabilityMethod.LOG_ME"), proxy_score("H-Score"), proxy_score("my.own")
+    ('logme', 'hscore', 'my.own')
+    """
+    return _PROXY_SCORES.get(plain(name.rpartition(".")[2]).replace("_", ""), name)
 
 
 def is_index(column: str) -> bool:

@@ -34,8 +34,21 @@ def lay_out(table: Table, said: ColumnMap) -> Layout:
     return draft.layout("proxies", {}, ())
 
 
-def read(table: Table, layout: Layout, units: Mapping[str, str]) -> Iterator[Record | Rejected]:
-    """Yields a Proxy for every good row and each refused row; `units` is not used."""
+def infer_names(table: Table, layout: Layout) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns our names of proxies that the file writes otherwise, and the sentences saying so; reads that column once.
+
+    What the user renames keeps the name meant.
+    """
+    source = layout.sources["proxy"]
+    rows = table.rows(source.columns) if source.columns else ()
+    written = {cells.text(item[1][0]) for item in rows if not isinstance(item, Rejected)} | {source.constant}
+    ours = {name: names.proxy_score(name) for name in map(str, written - {None, *layout.said.rename})}
+    taken = {name: known for name, known in sorted(ours.items()) if name != known}
+    return taken, tuple(f"proxy {name!r} is taken for {known}" for name, known in taken.items())
+
+
+def read(table: Table, layout: Layout, ours: Mapping[str, str]) -> Iterator[Record | Rejected]:
+    """Yields a Proxy for every good row and each refused row; `ours`: name as written -> name that is known here."""
     model, dataset = subject(layout, "model"), subject(layout, "dataset")
     getters = {name: layout.getter(name) for name in names.PROXY}
 
@@ -65,7 +78,9 @@ def read(table: Table, layout: Layout, units: Mapping[str, str]) -> Iterator[Rec
             yield refused(line, layout.column_of(column), error)
             continue
         digest = cells.text(cell(row, "sample_digest")) or ""
-        yield Proxy(identifier, target, layout.said.rename.get(proxy, proxy), score, spent, digest, n_samples)
+        yield Proxy(
+            identifier, target, layout.said.rename.get(proxy, ours.get(proxy, proxy)), score, spent, digest, n_samples
+        )
 
 
 def _needed(value: T | None, field: str) -> T:

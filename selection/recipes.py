@@ -16,8 +16,8 @@ EPOCHS = 3
 MAX_EPOCHS = 1000
 MIN_STEPS = 40
 # One training step in forward passes over its batch: a forward and a backward pass are three of them. Adapters save the
-# gradients of the frozen weights and pay for their own products.
-PASSES: Mapping[Method, float] = {"full": 3.0, "lora": 2.6}
+# gradients of frozen weights and pay for their own products: 0.63 of a full step in all (benchmarks/finetune.py).
+PASSES: Mapping[Method, float] = {"full": 3.0, "lora": 2.4}
 # Forward passes over single rows that one step of a head on cached features costs.
 HEAD_ROWS = 0.05
 # Seconds that one AdamW step takes for each parameter (fused, one thread: 20 ms for 22 M).

@@ -347,6 +347,29 @@ def test_no_zoo_there_is_told(zoo: Run) -> None:
     assert "zoo init" in err
 
 
+@pytest.mark.parametrize("command", [("recommend", "x"), ("backtest",), ("refresh",), ("query", "RETURN 1")])
+def test_a_mistyped_zoo_is_not_made(zoo: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    data = sentiment_csv(tmp_path / "x")
+    code, _, err = zoo(*command, "--zoo", "elsewhere.db")
+    assert code == 2
+    assert "there is no zoo at" in err
+    assert "zoo init" in err
+    assert not (tmp_path / "elsewhere.db").exists()
+    assert data.exists()
+
+
+def test_a_zoo_made_on_the_way_is_told(zoo: Run, tmp_path: Path) -> None:
+    data, model = sentiment_csv(tmp_path / "films.csv"), tiny_bert(tmp_path / "one", layers=1)
+    made = "zoo: there was no zoo at new.db: made one"
+    code, out, err = zoo("recommend", data, "--models", model, "--zoo", "new.db")
+    assert code == 0, err
+    assert made in err
+    assert "local/one" in out
+    assert "made one" not in zoo("recommend", data, "--models", model, "--zoo", "new.db")[2]
+    (tmp_path / "r.csv").write_text("model,dataset,accuracy\na,b,0.5\n")
+    assert "there was no zoo at other.db: made one" in zoo("import", "r.csv", "--zoo", "other.db")[2]
+
+
 @pytest.mark.neo4j
 def test_a_wrong_password_is_told(zoo: Run, neo4j_address: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_USER", "neo4j")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo_graph.cli.options import MAX_SEED, WorkersOption, ZooOption, listed, open_zoo
+from zoo_graph.cli.options import MAX_SEED, ZooOption, bearable, listed, open_zoo
 from zoo_graph.cli.output import FAILED, as_csv, say, show, track
 from zoo_graph.errors import InputError
 
@@ -34,7 +34,9 @@ def backtest(
         bool,
         typer.Option("--links", help="Also link prediction, alone and in recall: trains ten networks (minutes)."),
     ] = False,
-    workers: WorkersOption = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, callback=bearable, help="Datasets left out at the same time, a process each.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     folder: Annotated[
         Path | None, typer.Option(help="Where it is kept, to go on from (default: in the zoo's).")

@@ -32,7 +32,7 @@ from zoo_graph.cli.options import (
     WorkersOption,
     ZooOption,
     load_dataset,
-    open_zoo,
+    open_or_make_zoo,
     read_recipe,
     seconds,
 )
@@ -90,7 +90,7 @@ def plan(
         seed=seed,
         threads=threads,
     )
-    with open_zoo(zoo, checkpoints, create=True) as opened:
+    with open_or_make_zoo(zoo, checkpoints) as opened:
         picks, failures = read_candidates(opened, candidates)
         made = opened.plan(
             data,
@@ -156,7 +156,7 @@ def select(
         seed=seed,
         threads=threads,
     )
-    with open_zoo(zoo, checkpoints, create=True) as opened:
+    with open_or_make_zoo(zoo, checkpoints) as opened:
         picks, failures = read_candidates(opened, candidates)
         where = folder or opened.selection_folder(data, picks, recipe, policy)
         made = begun_plan(where, picks, recipe, policy)

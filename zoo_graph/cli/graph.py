@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo_graph.cli.options import MAX_SEED, ZooOption, listed, open_zoo, pairs
+from zoo_graph.cli.options import MAX_SEED, ZooOption, listed, open_or_make_zoo, open_zoo, pairs
 from zoo_graph.cli.output import FAILED, UNUSABLE, as_csv, as_jsonl, say, show, table, track
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _target(zoo: str | None, dry_run: bool) -> "Iterator[Connection | None]":
         say(f"zoo: there is no zoo at {folder} yet: everything counts as new")
         yield None
         return
-    with open_zoo(zoo, create=not dry_run) as opened:
+    with open_zoo(zoo) if dry_run else open_or_make_zoo(zoo) as opened:
         yield opened.connection
 
 

@@ -24,7 +24,7 @@ from zoo_graph.cli.options import (
     ZooOption,
     listed,
     load_dataset,
-    open_zoo,
+    open_or_make_zoo,
     read_recipe,
 )
 from zoo_graph.cli.output import FAILED, say, show, track
@@ -90,7 +90,7 @@ def measure(
         )
 
     recipe(opened_data[0])  # a metric there is none of is told before anything runs
-    with open_zoo(zoo, checkpoints, create=True) as opened:
+    with open_or_make_zoo(zoo, checkpoints) as opened:
         total = len(opened_data) * len(listed(models)) * len(listed([seeds]))
         with track("measuring", total) as advance:
             found = opened.measure(

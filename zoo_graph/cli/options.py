@@ -73,7 +73,7 @@ MAX_SEED = 2**32 - 1  # the largest that every library behind it takes
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED)]
 
 
-def _bearable(count: int) -> int:
+def bearable(count: int) -> int:
     """A count of threads or workers that this machine can carry."""
     from selection.executors.local import most_workers
 
@@ -83,11 +83,9 @@ def _bearable(count: int) -> int:
 
 
 ThreadsOption = Annotated[
-    int, typer.Option("--threads", min=1, callback=_bearable, help="CPU threads of each fine-tune.")
+    int, typer.Option("--threads", min=1, callback=bearable, help="CPU threads of each fine-tune.")
 ]
-WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, callback=_bearable, help="Fine-tunes at the same time.")
-]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, callback=bearable, help="Fine-tunes at the same time.")]
 
 MAX_COUNT = 1e18  # what a graph and a file system can hold
 _SUFFIXES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
@@ -107,6 +105,19 @@ def open_zoo(zoo: str | None, checkpoints: Path | None = None, *, create: bool =
         create=create,
         checkpoints=checkpoints or settings.checkpoints,
     )
+
+
+def open_or_make_zoo(zoo: str | None, checkpoints: Path | None = None) -> "Zoo":
+    """Opens the zoo that the options or the environment name, or makes it there, and says so: it may be a typo."""
+    from zoo_graph.cli.output import say
+    from zoo_graph.settings import read_settings
+
+    where = zoo or read_settings().zoo
+    new = "://" not in where and not Path(where).expanduser().exists()
+    opened = open_zoo(zoo, checkpoints, create=True)
+    if new:
+        say(f"zoo: there was no zoo at {where}: made one")
+    return opened
 
 
 def load_dataset(

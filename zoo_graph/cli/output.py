@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,8 +64,9 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Aligned columns; numbers to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    """Aligned columns; numbers to the right, those of a column with as many decimals each."""
+    by_column = [_column(values) for values in zip(*rows, strict=True)]
+    cells = list(zip(*by_column, strict=True))
     widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(columns)]
     numeric = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
 
@@ -123,9 +125,22 @@ def probing(candidates: "list[Candidate]") -> "Iterable[Candidate]":
     return each(candidates, "probing", lambda candidate: candidate.model)
 
 
+def _column(values: Sequence[Any]) -> list[str]:
+    style = _number_format([value for value in values if isinstance(value, float) and math.isfinite(value)])
+    return [format(value, style) if isinstance(value, float) else _cell(value) for value in values]
+
+
+def _number_format(values: Sequence[float]) -> str:
+    """As many decimals for all as give the largest four significant digits; each its own where that hides the least."""
+    sizes = [abs(value) for value in values if value]
+    broken = [size for size in sizes if not size.is_integer()]
+    if not broken or max(sizes) >= 1e15:
+        return ".4g"
+    decimals = max(0, 3 - math.floor(math.log10(max(broken))))
+    return f".{decimals}f" if decimals <= 8 and min(sizes) >= 10.0**-decimals else ".4g"
+
+
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
     return "" if value is None else str(_plain(value))
 
 

@@ -1,6 +1,6 @@
 """Subcommand recommend."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +21,7 @@ from zoo_graph.cli.options import (
     listed,
     load_dataset,
     number,
+    open_or_make_zoo,
     open_zoo,
     seconds,
 )
@@ -88,7 +89,8 @@ def recommend(
         allow_unknown=allow_unknown,
         exclude_pretrained=exclude_pretrained,
     )
-    with open_zoo(zoo, checkpoints, create=True) as opened:
+    # Without a model of the user's own an empty zoo has nothing to say: where there is none, its name is mistaken.
+    with open_or_make_zoo(zoo, checkpoints) if listed(models) else open_zoo(zoo, checkpoints) as opened:
         found = opened.recommend(
             _dataset_or_id(opened, dataset, name, text, label, max_train),
             k,
@@ -132,8 +134,18 @@ def _why_none(found: "Recall") -> str:
 
 
 def _ties(picks: "Iterable[Pick]", one: "Pick") -> str:
-    others = [str(pick.rank) for pick in picks if pick.tie == one.tie and pick is not one]
-    return ", ".join(others)
+    return _ranges([pick.rank for pick in picks if pick.tie == one.tie and pick is not one])
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, three or more in a row as a range: 1, 2, 4-9."""
+    parts: list[list[int]] = []
+    for one in numbers:
+        if parts and one == parts[-1][-1] + 1:
+            parts[-1].append(one)
+        else:
+            parts.append([one])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in parts)
 
 
 def _dataset_or_id(

@@ -33,11 +33,12 @@ _READ: dict[Format, Callable[[Table, Layout, Units], Iterator[Record | Rejected]
     "proxies": proxies.read,
     "distances": distances.read,
 }
-# What the values themselves tell before they are read: units of metrics, names of proxies.
+# What the values tell before they become records: units of metrics, names of proxies, rows that say nothing.
 _INFER: dict[Format, Callable[[Table, Layout], tuple[dict[str, str], tuple[str, ...]]]] = {
     "long": long.infer_units,
     "wide": wide.infer_units,
     "proxies": proxies.infer_names,
+    "distances": distances.count_diagonal,
 }
 
 

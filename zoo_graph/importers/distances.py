@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from zoo_graph.aliases import key_of
 from zoo_graph.errors import InputError
 from zoo_graph.importers import cells, names
 from zoo_graph.importers.cells import CellError
@@ -28,11 +29,28 @@ def lay_out(table: Table, said: ColumnMap) -> Layout:
     return draft.layout("distances", {}, ())
 
 
+def count_diagonal(table: Table, layout: Layout) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns a sentence on the rows of a dataset and itself, which `read` passes over; nothing where there is none."""
+    n_own = sum(isinstance(item, _Own) for item in _rows(table, layout))
+    rows = "1 row of a dataset and itself is" if n_own == 1 else f"{n_own:,} rows of a dataset and itself are"
+    return {}, (f"{rows} passed over",) if n_own else ()
+
+
 def read(table: Table, layout: Layout, units: Mapping[str, str]) -> Iterator[Record | Rejected]:
     """Yields a Distance for every good row and each refused row; `units` is not used.
 
     A row of a dataset and itself, as on the diagonal of a matrix, tells nothing and is passed over.
     """
+    for item in _rows(table, layout):
+        if not isinstance(item, _Own):
+            yield item
+
+
+class _Own:
+    """A row of a dataset and itself."""
+
+
+def _rows(table: Table, layout: Layout) -> Iterator[Distance | Rejected | _Own]:
     dataset = subject(layout, "dataset")
     other, distance = layout.getter("other"), layout.getter("distance")
     for item in table.rows(layout.columns()):
@@ -55,5 +73,4 @@ def read(table: Table, layout: Layout, units: Mapping[str, str]) -> Iterator[Rec
         except (CellError, InputError) as error:
             yield refused(line, layout.column_of(column), error)
             continue
-        if one != second:
-            yield Distance(one, second, apart)
+        yield Distance(one, second, apart) if key_of(one) != key_of(second) else _Own()

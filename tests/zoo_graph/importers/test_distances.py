@@ -12,10 +12,12 @@ Read = Callable[..., Any]
 
 
 def test_distances_are_read_and_the_diagonal_is_passed_over(read_csv: Read) -> None:
-    found = read_csv("dataset,other,distance\na,b,0.5\na,a,0\nb,c,2\n")
+    found = read_csv("dataset,other,distance\na,b,0.5\na,a,0\nb,c,2\nC,c,0\n")
     assert found.format == "distances"
     assert found.distances == [Distance("a", "b", 0.5), Distance("b", "c", 2.0)]
     assert found.rejected == []
+    assert found.notes[-1] == "2 rows of a dataset and itself are passed over"
+    assert "itself" not in " ".join(read_csv("dataset,other,distance\na,b,0.5\n").notes)
 
 
 def test_the_command_line_takes_every_format() -> None:

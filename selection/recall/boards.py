@@ -11,8 +11,10 @@ from selection.recall.lists import Board
 from selection.recall.posterior import Posterior
 from selection.recall.profiles import Profiles, profile
 
-# Past datasets a choice is judged on, and models it is made among (the best as expected): more change nothing.
-_REPLAYS, _MODELS = 40, 1000
+# Models a choice is made among, the best as expected: more change nothing.
+_MODELS = 1000
+# Past datasets it is judged on: as many as there are within a time (in cells of models and datasets), but so many.
+_MOST_REPLAYS, _FEWEST_REPLAYS, _CELLS = 120, 40, 12_000_000
 # How strongly draws of possible targets prefer datasets like it, at least: a draw is one way things may go, not a mean.
 _ALIKE = 4.0
 
@@ -50,7 +52,9 @@ class _View:
     def replayed(self, seed: int) -> list[int]:
         """Past datasets to judge policies on."""
         usable = self.columns[self.posterior.plain.columns.usable[self.columns]]
-        found: list[int] = np.random.default_rng(seed).permutation(usable)[:_REPLAYS].tolist()
+        affordable = _CELLS // max(1, len(self.rows) * len(self.columns))
+        n = min(_MOST_REPLAYS, max(_FEWEST_REPLAYS, affordable))
+        found: list[int] = np.random.default_rng(seed).permutation(usable)[:n].tolist()
         return found
 
     def board(self, d: int | None, expected: FloatArray) -> Board:

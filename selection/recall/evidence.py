@@ -31,7 +31,8 @@ class Evidence:
     `similarity` basis -> (D + 1, D + 1) says how alike datasets are, the target last: between -1 and 1, larger is
     more alike, 0 or nan where nothing is known. How far each basis tells who wins is learnt. `seconds` (M,) is what
     training each candidate took, made comparable by the caller; nan not known. `seen` model -> words (`pretrained on
-    glue`) says who was trained on the target: what they reach there may be inflated.
+    glue`) says who was trained on the target: what they reach there may be inflated. `in_metric` (D,) says which
+    datasets' scores are in the unit of `metric` (None: all), `bounds` what a score of it can be at all (None: unknown).
 
     Raises:
         InputError: shapes that do not match, names given twice, infinite scores or similarities, no
@@ -49,6 +50,8 @@ class Evidence:
     similarity: Mapping[str, FloatArray] = field(default_factory=dict)
     seconds: FloatArray | None = None
     seen: Mapping[str, str] = field(default_factory=dict)
+    in_metric: BoolArray | None = None
+    bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         models, sources = len(self.candidates), len(self.datasets)
@@ -74,6 +77,8 @@ class Evidence:
             )
             if np.isinf(values).any():
                 raise InputError(f"got infinite similarity[{name!r}]; wanted finite numbers, or nan for not known")
+        if self.in_metric is not None and self.in_metric.shape != (sources,):
+            raise InputError(f"got in_metric of shape {self.in_metric.shape}; wanted ({sources},), one a dataset")
         if self.seconds is not None:
             _check_array("seconds", self.seconds, (models,))
         if self.measured is not None:

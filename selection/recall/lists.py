@@ -84,7 +84,7 @@ def _weighted_terms(board: Board) -> FloatArray:
     terms, seen, weights = board.profiles.terms, board.profiles.seen, board.weights
     weight = seen @ weights
     means = np.divide(terms @ weights, weight, out=np.zeros(terms.shape[:2]), where=weight > 0)
-    slopes = np.einsum("tmd,md,d->t", terms, terms[0], weights > 0) / max(int(seen[:, weights > 0].sum()), 1)
+    slopes = board.profiles.along @ (weights > 0) / max(int(seen[:, weights > 0].sum()), 1)
     return np.asarray(board.ability.trust * means + np.outer(slopes, (1 - board.ability.trust) * board.ability.prior))
 
 
@@ -99,7 +99,7 @@ class _Draws:
 
 def _draw_targets(board: Board, pool: IntArray, seed: int) -> _Draws:
     """Draws possible targets: a past dataset's levels with noise, where a level is missing the one expected."""
-    cols = np.flatnonzero(board.weights)
+    cols, chances = _starts(np.flatnonzero(board.weights), board.chances)
     weights, seen = board.weights[cols], board.profiles.seen[:, cols]
     level = np.where(seen, board.profiles.level[:, cols], 0.0)
     count = seen.sum(axis=1)
@@ -119,8 +119,19 @@ def _draw_targets(board: Board, pool: IntArray, seed: int) -> _Draws:
     best = drawn.max(axis=0)
     # A level of 0 is the median of all models, the pool or not.
     regret = np.minimum(1.0, (best - drawn) / np.maximum(best, 1e-6))
-    weight = board.chances[cols][start]
+    weight = chances[start]
     return _Draws(pool, regret, weight / weight.sum())
+
+
+def _starts(cols: IntArray, chances: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The past datasets that draws start from, and their chances: of very many a systematic sample by chance."""
+    most = _DRAWS // len(_NOISE)
+    if len(cols) <= most:
+        return cols, chances[cols]
+    reached = np.cumsum(chances[cols])
+    hit = np.searchsorted(reached, reached[-1] * (np.arange(most) + 0.5) / most)
+    taken, count = np.unique(hit, return_counts=True)
+    return cols[taken], count.astype(np.float64)
 
 
 def _covering(draws: _Draws, first: FloatArray, tail: FloatArray, rest: IntArray) -> IntArray:

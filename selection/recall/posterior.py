@@ -74,10 +74,13 @@ def learn_posterior(evidence: Evidence, level: float) -> Posterior:
     residuals = _residuals(history, beliefs)
     measured = _nothing(evidence) if evidence.measured is None else evidence.measured
     levels = Levels.of(evidence.proxies, evidence.past_proxies)
-    unit = learn_unit(history.columns, None, levels)
+    unit = learn_unit(history.columns, None, levels, evidence.in_metric)
     target = Target(belief, unit or _unit_without_history(measured), shared_residuals(residuals), measured)
     prediction = predict(target)
-    calibration = calibrate(beliefs, evidence.scores, history.columns, residuals, ~np.isnan(measured), level, levels)
+    warm = ~np.isnan(measured)
+    calibration = calibrate(
+        beliefs, evidence.scores, history.columns, residuals, warm, level, levels, evidence.in_metric
+    )
     low = prediction.score - calibration.low * prediction.score_sd
     high = prediction.score + calibration.high * prediction.score_sd
     in_units = unit is not None or bool((~np.isnan(measured)).any())

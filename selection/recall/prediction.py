@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import norm, t
 
 from selection.recall.columns import Columns
-from selection.recall.evidence import FloatArray, IntArray
+from selection.recall.evidence import BoolArray, FloatArray, IntArray
 from selection.recall.stacking import Belief
 
 # Repeated fine-tunes of one model differ by .0055 (SD) where datasets spread by about .06.
@@ -86,13 +86,18 @@ class Levels:
         )
 
 
-def learn_unit(columns: Columns, left_out: int | None = None, levels: Levels | None = None) -> Unit | None:
+def learn_unit(
+    columns: Columns, left_out: int | None = None, levels: Levels | None = None, comparable: BoolArray | None = None
+) -> Unit | None:
     """Expects of a new dataset the mean offset and spread of the others; None without a usable dataset.
+
+    Only `comparable` (D,) datasets count (None: all), those whose scores are in one unit.
 
     Where a proxy's level on past datasets told their offset better than the mean of the others did, each left out
     in turn, the offset is regressed on it.
     """
-    usable = columns.usable.copy()
+    usable = columns.usable if comparable is None else columns.usable & comparable
+    usable = usable.copy()
     if left_out is not None:
         usable[left_out] = False
     offsets, spreads = columns.offset[usable], columns.scale[usable]
@@ -233,6 +238,7 @@ def calibrate(
     warm: FloatArray,
     level: float,
     levels: Levels | None = None,
+    comparable: BoolArray | None = None,
 ) -> Calibration:
     """Replays the prediction on source datasets left out, at most 200, and takes the quantiles of what it missed by.
 
@@ -241,9 +247,9 @@ def calibrate(
     dataset, not a new cell.
     """
     missed, missed_z, weights = [], [], []
-    usable = np.flatnonzero(columns.usable)
+    usable = np.flatnonzero(columns.usable if comparable is None else columns.usable & comparable)
     for d in usable[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), _REPLAYED)).astype(int))]:
-        unit = learn_unit(columns, int(d), levels)
+        unit = learn_unit(columns, int(d), levels, comparable)
         if unit is None:
             continue
         # What models share only matters where results on the target are to be carried from one to another.

@@ -4,6 +4,7 @@ Every column is taken for itself, so leaving a dataset out leaves the others' co
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import rankdata
@@ -16,7 +17,7 @@ _LEVEL_CLIP = 3.0
 LEVEL_UNIT = 1.645
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Profiles:
     """`terms` (4, M, D), each column centred, 0 where not `seen` (M, D):
 
@@ -29,9 +30,14 @@ class Profiles:
     level: FloatArray
     seen: BoolArray
 
+    @cached_property
+    def along(self) -> FloatArray:
+        """(4, D): each term's products with z, summed over models."""
+        return np.asarray(np.einsum("tmd,md->td", self.terms, self.terms[0]))
+
     def of(self, rows: IntArray, columns: IntArray) -> "Profiles":
         """Those of the models `rows` on the datasets `columns`."""
-        terms = self.terms[:, rows][:, :, columns]
+        terms = np.ascontiguousarray(self.terms[:, rows][:, :, columns])  # its products with weights stay BLAS's
         return Profiles(terms, self.level[rows][:, columns], self.seen[rows][:, columns])
 
 

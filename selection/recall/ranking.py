@@ -144,7 +144,8 @@ def _list(
     if along is not None:
         picked = pareto_front(first, costs(evidence, along))[:k]
         return _Listed(picked, len(picked), None)
-    choice = choose_lists(evidence, posterior, first, [k])[k] if first and _is_cold(evidence) else None
+    chosen = first and _is_cold(evidence) and k < len(first)  # who takes all has nothing to choose
+    choice = choose_lists(evidence, posterior, first, [k])[k] if chosen else None
     picked = first[:k] if choice is None else choice.order[:k].tolist()
     return _Listed((picked + [index for index in ranked if names[index] in last])[:k], len(picked), choice)
 
@@ -165,21 +166,28 @@ def _size_only(evidence: Evidence, admission: Admission) -> list[str]:
 
 
 def bounded(posterior: Posterior, evidence: Evidence) -> Posterior:
-    """The posterior with scores cut to [0, 1] where everything known lies there, as fractions do.
+    """The posterior with scores cut to what a score can be: `evidence.bounds`, or [0, 1] where all that is known of the
+    metric lies there, as fractions do. A z is not cut.
 
     What was measured on the target decides, where there is any: other datasets may have other units.
     """
-    known = evidence.scores if evidence.measured is None else evidence.measured
-    known = known[np.isfinite(known)]
-    if not len(known) or known.min() < 0 or known.max() > 1:
+    bounds = evidence.bounds or _seen_bounds(evidence)
+    if bounds is None or not posterior.in_units:
         return posterior
-    score = np.clip(posterior.prediction.score, 0, 1)
+    score = np.clip(posterior.prediction.score, *bounds)
     return replace(
         posterior,
         prediction=replace(posterior.prediction, score=score),
-        low=np.clip(posterior.low, 0, 1),
-        high=np.clip(posterior.high, 0, 1),
+        low=np.clip(posterior.low, *bounds),
+        high=np.clip(posterior.high, *bounds),
     )
+
+
+def _seen_bounds(evidence: Evidence) -> tuple[float, float] | None:
+    known = evidence.scores if evidence.in_metric is None else evidence.scores[:, evidence.in_metric]
+    known = known if evidence.measured is None else evidence.measured
+    known = known[np.isfinite(known)]
+    return (0.0, 1.0) if len(known) and known.min() >= 0 and known.max() <= 1 else None
 
 
 def _pick(

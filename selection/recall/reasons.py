@@ -13,6 +13,7 @@ from selection.recall.stacking import MIN_DATASETS, PRIOR_CORRELATION
 
 TINY_DATASETS, TINY_MODELS = 4, 5
 _MOST_PROXIES = 4  # a line that people read
+_UNKNOWN = "no results on other datasets yet"
 
 
 def reasons_of(
@@ -41,11 +42,14 @@ def _history(index: int, evidence: Evidence, posterior: Posterior) -> list[str]:
     z = posterior.history.columns.z[index]
     seen = np.flatnonzero(~np.isnan(z))
     if not len(seen):
-        return ["no results on other datasets yet"]
+        n_results = int((~np.isnan(evidence.scores[index])).sum())
+        told = "alone there, or equal to all others"
+        return [f"{_counted(n_results, 'result')} on other datasets, {told}"] if n_results else [_UNKNOWN]
     lines = [f"mean z {z[seen].mean():+.1f} over {_counted(len(seen), 'dataset')}"]
     columns = evidence.scores[:, seen]
     enough = (~np.isnan(columns)).sum(axis=0) >= 3
-    best = [evidence.datasets[d] for d in seen[enough & (columns[index] >= np.nanmax(columns, axis=0))]]
+    alone = (columns >= np.nanmax(columns, axis=0)).sum(axis=0) == 1  # that many are best says nothing of one
+    best = [evidence.datasets[d] for d in seen[enough & alone & (columns[index] >= np.nanmax(columns, axis=0))]]
     if best:
         more = f" and {len(best) - 2} more" if len(best) > 2 else ""
         lines.append(f"best on {', '.join(best[:2])}{more}")
@@ -150,6 +154,12 @@ def _history_notes(evidence: Evidence, posterior: Posterior) -> list[str]:
     unusable = len(evidence.datasets) - n_datasets
     if unusable:
         notes.append(f"{_counted(unusable, 'source dataset')} left aside: fewer than two results that differ")
+    other = 0 if evidence.in_metric is None else int((~evidence.in_metric).sum())
+    if posterior.in_units and other and evidence.measured is None:
+        notes.append(
+            f"scores are {evidence.metric}, as on {len(evidence.datasets) - other} of {len(evidence.datasets)} past "
+            "datasets; the others' tell who is better only"
+        )
     if not posterior.in_units:
         notes.append(
             f"scores are z (0 average, 1 a standard deviation of models): no results to tell {evidence.metric} from"

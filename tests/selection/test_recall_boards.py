@@ -222,17 +222,22 @@ def test_models_beyond_a_thousand_follow_as_they_were_expected(seen: list[tuple[
     assert all(len(board.expected) == 1000 for board in (seen[0][0], *(replay.board for replay in seen[0][1])))
 
 
-def test_forty_past_datasets_are_enough_to_judge_by_and_a_seed_says_which(
-    seen: list[tuple[Board, Sequence[Replay]]],
+def test_of_many_past_datasets_as_many_are_judged_on_as_time_allows_and_a_seed_says_which(
+    seen: list[tuple[Board, Sequence[Replay]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evidence = zoo(plain_scores(0, 6, 45))
+    evidence = zoo(plain_scores(0, 6, 130))
     posterior = learn_posterior(evidence, 0.9)
     picked = []
     for seed in (0, 0, 1):
         choose_lists(evidence, posterior, list(range(6)), [2], seed)
         picked.append({replay.scores.tobytes() for replay in seen[-1][1]})
-    assert [len(replays) for replays in picked] == [40, 40, 40]
+    assert [len(replays) for replays in picked] == [120, 120, 120]
     assert picked[0] == picked[1] != picked[2]
+    monkeypatch.setattr(boards, "_CELLS", 6 * 130 * 50)
+    choose_lists(evidence, posterior, list(range(6)), [2])
+    monkeypatch.setattr(boards, "_CELLS", 1)
+    choose_lists(evidence, posterior, list(range(6)), [2])
+    assert [len(replays) for _, replays in seen[-2:]] == [50, 40]
 
 
 def test_datasets_that_tell_nothing_are_not_replayed(seen: list[tuple[Board, Sequence[Replay]]]) -> None:

@@ -108,3 +108,24 @@ def test_with_results_on_the_target_calibration_replays_results_of_the_same_mode
     measured[:5] = 0.5
     cold, warm = learn_posterior(zoo(), 0.9), learn_posterior(zoo(measured=measured), 0.9)
     assert (warm.calibration.low, warm.calibration.high) != (cold.calibration.low, cold.calibration.high)
+
+
+def test_the_unit_comes_from_datasets_of_the_same_metric_alone():
+    scores = zoo(datasets=6).scores
+    scores[:, 3:] = -20 + 10 * scores[:, 3:]
+    mixed = learn_posterior(zoo_of(scores, in_metric=np.arange(6) < 3), 0.9)
+    alone = learn_posterior(zoo_of(scores[:, :3]), 0.9)
+    assert np.abs(mixed.prediction.score - alone.prediction.score).max() < 0.1
+    assert 0.2 < mixed.prediction.score.mean() < 0.8
+    assert (mixed.high - mixed.low).max() < 1.0
+
+
+def zoo_of(scores: np.ndarray, **more) -> Evidence:
+    models, datasets = scores.shape
+    return Evidence(
+        tuple(Candidate(f"m{m}") for m in range(models)), tuple(f"d{d}" for d in range(datasets)), scores, **more
+    )
+
+
+def test_datasets_of_no_comparable_metric_leave_scores_as_z():
+    assert not learn_posterior(replace(zoo(), in_metric=np.zeros(4, dtype=bool)), 0.9).in_units

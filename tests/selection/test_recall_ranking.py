@@ -207,3 +207,53 @@ def test_more_candidates_than_lists_are_made_of_are_all_ranked() -> None:
     found = [pick.model for pick in recall(evidence, 1500).picks]
     assert len(set(found)) == 1500
     assert found[1000:] == [f"m{index:04d}" for index in np.argsort(-mean, kind="stable")[1000:]]
+
+
+def evidence_of(scores: list[list[float]], **more: object) -> Evidence:
+    models, datasets = len(scores), len(scores[0])
+    return Evidence(
+        tuple(Candidate(letter) for letter in ascii_lowercase[:models]),
+        tuple(f"d{d}" for d in range(datasets)),
+        np.array(scores, dtype=np.float64),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_a_z_is_not_cut_to_fractions() -> None:
+    one = [[0.5], *[[np.nan]] * 5]
+    told = recall(evidence_of(one, proxies={"logme": np.arange(6.0)}), k=6)
+    assert {pick.metric for pick in told} == {"z of score"}
+    assert min(pick.score for pick in told) < 0
+    assert min(pick.low for pick in told) < -1
+
+
+def test_scores_are_cut_to_what_the_metric_can_be() -> None:
+    scores = [[0.9, 0.95, -0.2], [0.5, 0.4, -0.6], [0.99, 0.9, 0.1]]
+    told = recall(evidence_of(scores, bounds=(-1.0, 1.0)), k=3)
+    assert max(pick.high for pick in told) <= 1.0
+    assert max(pick.high for pick in recall(evidence_of(scores), k=3)) > 1.0
+
+
+def test_who_picks_all_gets_them_as_expected() -> None:
+    rng = np.random.default_rng(3)
+    told = evidence_of((0.5 + 0.1 * rng.standard_normal((12, 30))).tolist())
+    scores = [pick.score for pick in recall(told, k=12)]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_being_best_together_with_others_is_no_reason() -> None:
+    scores = [[1.0, 0.9, 0.5], [1.0, 0.8, 0.4], [0.2, 0.7, 0.3]]
+    first = recall(evidence_of(scores), k=3).picks[0]
+    assert "best on d1, d2" in first.reasons
+
+
+def test_results_that_tell_nothing_are_not_passed_over_in_silence() -> None:
+    equal = evidence_of([[0.5, 0.5]] * 3, proxies={"logme": np.arange(3.0)})
+    assert "2 results on other datasets, alone there, or equal to all others" in recall(equal, k=1).picks[0].reasons
+
+
+def test_scores_of_a_metric_that_only_some_datasets_have_are_said_to_be() -> None:
+    scores = [[0.9, 0.95, -12.0, 0.8], [0.5, 0.4, -16.0, 0.7], [0.7, 0.6, -10.0, 0.75]]
+    told = recall(evidence_of(scores, in_metric=np.array([True, True, False, True]), metric="accuracy"), k=3)
+    assert all(0 <= pick.low <= pick.score <= pick.high <= 1 for pick in told)
+    assert any("scores are accuracy, as on 3 of 4 past datasets" in note for note in told.notes)

@@ -47,7 +47,10 @@ class Header:
     def digest(self) -> str:
         """24 hex digits of dataset, candidates, recipes, policy and rungs. Estimated seconds do not count, nor do
         probes, recall and trend: those of the first call are in the journal."""
-        trials = [asdict(replace(trial, probe=None, recalled=None)) for trial in self.plan.trials]
+        trials = [
+            {**asdict(replace(trial, probe=None, recalled=None)), "recipe": trial.recipe.identity()}
+            for trial in self.plan.trials
+        ]
         rungs = [(rung.n_candidates, rung.n_survivors, rung.until_step) for rung in self.plan.rungs]
         inputs = [FORMAT, self.dataset, self.dataset_digest, trials, rungs, self.plan.policy, self.plan.price]
         return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=12).hexdigest()

@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from zoo_graph.errors import UnknownNameError
+from zoo_graph.link_prediction.features import schema_of
 from zoo_graph.link_prediction.graph import ZooGraph
-from zoo_graph.link_prediction.predictor import Predictor, out_of_fold, train
-from zoo_graph.link_prediction.results import history, read_results
+from zoo_graph.link_prediction.hetero import frame_of
+from zoo_graph.link_prediction.predictor import HeldOut, Predictor, Trained, _gain, out_of_fold, settle, train
+from zoo_graph.link_prediction.results import Results, history, read_results
 
 TARGETS = ("d3", "d6")
 
@@ -95,8 +98,6 @@ def test_a_new_dataset_and_a_new_model_are_predicted_without_training(planted, t
 
 
 def test_the_same_seed_gives_the_same_predictor_and_leaves_torchs_random_numbers_alone(zoo, quick, trained) -> None:
-    import torch
-
     before = torch.get_rng_state()
     again = train(zoo, settings=quick)
     assert torch.equal(before, torch.get_rng_state())
@@ -130,6 +131,42 @@ def test_a_correction_that_only_noise_suggests_is_hardly_made(quick) -> None:
     graph = ZooGraph(tuple(f"m{m}" for m in range(30)), tuple(f"d{d}" for d in range(12)), scores)
     predicted = train(graph, settings=replace(quick, steps=10)).predict(graph, graph.datasets)
     assert np.mean(correlations(predicted.mean, past(graph))) > 0.95
+
+
+def looked(c: list[float], checkpoints: list[list[float]]) -> tuple[Results, HeldOut]:
+    """Two models on a dataset for each of `c`: of what the base leaves (c, -c) a checkpoint says (t, -t) for its t."""
+    n = len(c)
+    side = np.tile([1.0, -1.0], n)
+    results = read_results(np.tile([[1.0], [-1.0]], (1, n)))
+    order = np.lexsort((results.model, results.dataset))
+    found = HeldOut(
+        rows=order,
+        left=np.repeat(c, 2) * side,
+        base=np.zeros(2 * n),
+        correction=np.array([np.repeat(t, 2) * side for t in checkpoints]),
+        log_variance=np.zeros((len(checkpoints), 2 * n)),
+    )
+    return results, found
+
+
+def test_a_correction_is_believed_as_far_as_its_worth_exceeds_its_standard_error() -> None:
+    results, held = looked([1.0, 0.0, 1.0, 0.0], [[1.0] * 4])
+    # It is worth half of itself on average: by the datasets 1, 0, 1, 0, whose sum's standard error is 2 / sqrt(3).
+    gain, multiplier = _gain(results, held, held.correction[0])
+    assert multiplier == pytest.approx((2 - 2 / np.sqrt(3)) / 4)
+    assert gain == pytest.approx(2 * multiplier * 2 - multiplier**2 * 4)
+    assert _gain(results, looked([1.0] * 4, [[1.0] * 4])[1], held.correction[0]) == pytest.approx((4.0, 1.0))
+    assert _gain(results, looked([1.0, -1.0] * 2, [[1.0] * 4])[1], held.correction[0]) == (0.0, 0.0)
+
+
+def test_training_ends_at_the_checkpoint_that_held_out_datasets_bear_out_best(zoo, quick, trained) -> None:
+    results, held = looked([1.0, 0.9, 1.0, 0.9], [[0.2] * 4, [0.9] * 4, [-0.5] * 4, [0.0] * 4])
+    states = [{"step": torch.tensor(float(step))} for step in range(4)]
+    predictor = settle(
+        frame_of(zoo, schema_of(zoo)), results, [Trained(trained.base, states)], [held], trained.base, quick
+    )
+    assert [member.state for member in predictor.members] == [states[1]]
+    assert predictor.multiplier > 0.9
 
 
 def test_intervals_hold_their_level_on_datasets_that_were_not_there(planted, quick) -> None:

@@ -74,6 +74,28 @@ def test_an_offset_of_a_datasets_results_costs_nothing(frame, episode, quick) ->
     assert loss_of(network, episode).item() == pytest.approx(before, rel=1e-4)
 
 
+class Saying:
+    """In a network's place: says the given corrections."""
+
+    def __init__(self, correction: list[float]) -> None:
+        self.correction = torch.tensor(correction)
+
+    def embed(self, data: object) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(3, 1), torch.zeros(1, 1)
+
+    def decode(self, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.correction, torch.zeros(3)
+
+
+def test_of_two_corrections_as_far_off_the_one_that_ranks_better_costs_less(episode) -> None:
+    rows = torch.arange(3)
+    lesson = replace(
+        episode, model=rows, dataset=rows * 0, column=rows * 0, z=torch.tensor([0.0, 1.0, 2.0]), base=torch.zeros(3)
+    )
+    in_order, swapped = Saying([-1.0, 1.0, 3.0]), Saying([0.0, 2.0, 1.0])  # both miss by 2 in squares
+    assert loss_of(swapped, lesson).item() > loss_of(in_order, lesson).item() + 0.01
+
+
 def test_a_large_lesson_is_cut_to_some_pairs_and_their_neighbourhood(episode, quick) -> None:
     small = replace(quick, large_models=1, sampled_pairs=5, fan_outs=(2, 1))
     part = bounded(episode, small, np.random.default_rng(0))

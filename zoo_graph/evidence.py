@@ -16,6 +16,7 @@ from selection.recall import Evidence, FloatArray
 from selection.records import Candidate, Modality, ProxyScore
 from zoo_graph.descriptions import similarities
 from zoo_graph.leakage import seen_by
+from zoo_graph.metrics import find_metric
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
 from zoo_graph.snapshot import Snapshot, places, proxy_matrices
@@ -67,6 +68,7 @@ def evidence(
         metric = matrix.metrics[matrix.datasets.index(target)]
     elif matrix.metrics:
         metric = max(set(matrix.metrics), key=lambda name: (matrix.metrics.count(name), name))
+    of_source = [matrix.metrics[column] for column in sources]
     models = [candidate.model for candidate in candidates]
     past = {} if proxies is None else proxy_matrices(snapshot, models, (*datasets, target))
     return Evidence(
@@ -77,6 +79,8 @@ def evidence(
         past_proxies={name: values[:, :-1] for name, values in past.items()},
         measured=measured if measured is not None and np.isfinite(measured).any() else None,
         metric=metric,
+        in_metric=np.array([name == metric for name in of_source], dtype=np.bool_),
+        bounds=_bounds(metric),
         target=target,
         similarity=similarities(
             _described(snapshot, datasets, target, about), given_distances(snapshot, (*datasets, target))
@@ -86,6 +90,14 @@ def evidence(
             snapshot, target, overlapping=hold_out, labels_digest=None if about is None else about.labels_digest
         ),
     )
+
+
+def _bounds(metric: str) -> tuple[float, float] | None:
+    """What a score of the metric (larger is better) can be; None where that is not known."""
+    known = find_metric(metric)
+    if known is None:
+        return None
+    return (known.low, known.high) if known.direction == "larger" else (-known.high, -known.low)
 
 
 def described(snapshot: Snapshot) -> dict[str, Dataset]:

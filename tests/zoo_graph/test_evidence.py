@@ -166,3 +166,19 @@ def test_run_times_on_the_target_and_on_what_is_held_out_tell_nothing_of_seconds
     np.testing.assert_allclose(found, [10, 30, np.nan])
     np.testing.assert_allclose(evidence(told, pool, target="z", proxies={}, hold_out=["z", "y"]).seconds, found)
     assert evidence(told, pool, target="z", proxies={}, hold_out=["x", "y"]).seconds is None
+
+
+def test_only_datasets_of_the_same_metric_tell_the_level_of_a_score(embedded_store: Connection, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("model,x,y\na,0.9,0.5\nb,0.7,0.6\n")
+    (tmp_path / "l.csv").write_text("model,z\na,12\nb,19\n")
+    import_file(embedded_store, tmp_path / "r.csv", metric="accuracy", format="wide")
+    import_file(embedded_store, tmp_path / "l.csv", metric="rmse", format="wide")
+    shot = take(embedded_store, tmp_path)
+    found = evidence(shot, candidates_of(shot), target="new", proxies=None)
+    assert (found.metric, found.bounds) == ("accuracy", (0.0, 1.0))
+    assert found.in_metric is not None
+    assert dict(zip(found.datasets, found.in_metric.tolist(), strict=True)) == {"x": True, "y": True, "z": False}
+    on_loss = evidence(shot, candidates_of(shot), target="z", proxies=None)
+    assert on_loss.metric == "rmse"
+    assert on_loss.bounds is not None
+    assert on_loss.bounds[1] == 0.0

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar, cast
 from selection.errors import TrialError
 from selection.executors.memory import gpus, room, usage
 from selection.executors.packing import Ended, Running, Workers, most_workers, packing_of
+from selection.executors.stuck import STUCK_SECONDS, limit_seconds, why_cut_off
 from selection.executors.worker import Done, Gauge, Worker, attempt
 
 __all__ = ["LocalExecutor", "most_workers"]
@@ -22,9 +23,6 @@ __all__ = ["LocalExecutor", "most_workers"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A piece is stuck that takes longer than both: the estimate may be far off, and others work on the same cores.
-STUCK_TIMES = 20.0
-STUCK_SECONDS = 900.0
 # Libraries leave more behind in a process with every piece; a new one costs some seconds of imports.
 GROWTH_BYTES = 1 << 30
 _LOOK_SECONDS = 1.0
@@ -59,9 +57,9 @@ class LocalExecutor(Generic[T, R]):
 
     In spawned workers a piece that lacks memory beside others is done again alone once those waiting are through, and
     has failed only if that fails; so `work` must bear being done again. One that takes more than `stuck_seconds` and
-    `STUCK_TIMES` its `expected_seconds(item)` is cut off: its worker is killed, the piece has failed. Without expected
-    seconds nothing is cut off, and how much gets done at once is not judged. A worker that has grown by `growth_bytes`
-    since its first piece is replaced.
+    many times its `expected_seconds(item)` (`stuck`) is cut off: its worker is killed, the piece has failed. Without
+    expected seconds nothing is cut off, and how much gets done at once is not judged. A worker that has grown by
+    `growth_bytes` since its first piece is replaced.
 
     `admit(item)` is asked before a piece starts (again); False keeps it and those after it waiting while others run.
 
@@ -180,7 +178,7 @@ class LocalExecutor(Generic[T, R]):
             self._count_crowd()
             del self._busy[held.worker.pipe]
             held.worker.kill()
-            yield held.item, TrialError(self._why_cut_off(held))
+            yield held.item, TrialError(why_cut_off(self._expected(held.item), self._stuck_seconds))
 
     def _take_back(self, held: _Held[T, R], done: Done[R]) -> None:
         """The worker is free, or ended where it is of no more use; what the piece took is learnt."""
@@ -202,16 +200,6 @@ class LocalExecutor(Generic[T, R]):
             held.crowd_seconds += len(self._busy) * (now - max(self._looked, held.start))
         self._looked = now
 
-    def _limit_seconds(self, held: _Held[T, R]) -> float | None:
-        expected = self._expected(held.item)
-        return None if expected is None else max(self._stuck_seconds, STUCK_TIMES * expected)
-
     def _is_stuck(self, held: _Held[T, R]) -> bool:
-        limit = self._limit_seconds(held)
+        limit = limit_seconds(self._expected(held.item), self._stuck_seconds)
         return limit is not None and time.monotonic() - held.start > limit
-
-    def _why_cut_off(self, held: _Held[T, R]) -> str:
-        return (
-            f"cut off by the clock: stuck for {self._limit_seconds(held):.0f} s, where about "
-            f"{self._expected(held.item):.0f} s were expected"
-        )

@@ -325,7 +325,7 @@ class Zoo:
             hours=hours,
         )
 
-    def backtest(self, targets: Collection[str] | None = None, **options: Any) -> "Backtest":
+    def backtest(self, targets: str | Collection[str] | None = None, **options: Any) -> "Backtest":
         """Leaves out each dataset (or each of `targets`) in turn and judges recall, history and others by its results.
 
         `lines()` of what it returns are tables for a terminal; they, JSON and pictures lie in `backtest/` in the zoo's

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_graph.aliases import each_of
 from zoo_graph.backtest import report
 from zoo_graph.backtest.cases import Source
 from zoo_graph.backtest.links import LINKED
@@ -25,16 +26,17 @@ COMPARED = (("ours_links", "ours"),)
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What a backtest found: every record, and the files that show it."""
+    """What a backtest found: every record, the files that show it, and which datasets were not judged."""
 
     records: tuple[Record, ...]
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The tables for a terminal, and whether ours beat history."""
         shown = report.lines(self.records, GROUPS, first=FIRST, compared=COMPARED)
         verdicts = (report.verdict(self.records, GROUPS[0], *pair) for pair in (("ours", "history"), *COMPARED))
-        return [*shown, "", *(line for verdict in verdicts for line in verdict)]
+        return [*shown, *self.notes, "", *(line for verdict in verdicts for line in verdict)]
 
     def rows(self) -> list[dict[str, Any]]:
         """`{regime, ranker, metric, mean, stderr, n, difference, difference_stderr, p, tie}`, a row each.
@@ -48,15 +50,15 @@ def backtest(
     connection: Connection,
     folder: Path,
     *,
-    targets: Collection[str] | None = None,
+    targets: str | Collection[str] | None = None,
     rankers: Mapping[str, Ranker] | None = None,
-    only: Collection[str] | None = None,
+    only: str | Collection[str] | None = None,
     evaluated: Sequence[int] = (0,),
     workers: int = 1,
-    hold_out: Mapping[str, Collection[str]] | None = None,
+    hold_out: Mapping[str, str | Collection[str]] | None = None,
     links: bool = False,
     seed: int = 0,
-    out: Path | None = None,
+    out: str | Path | None = None,
     track: Callable[[int, int], None] | None = None,
 ) -> Backtest:
     """Leaves out each target of the zoo in turn, asks every ranker for it, and judges them by the results there.
@@ -70,14 +72,15 @@ def backtest(
     too, and asks anew when the zoo has changed. `track(done, of)` is told of progress.
 
     Raises:
-        UnknownNameError: a target that cannot be judged (`ZooSource.targets`) or is not held, or an unknown ranker.
-        InputError: fewer than three datasets to judge by, no ranker, a negative number evaluated, or `out` is in use or
-            damaged.
+        UnknownNameError: a target without results or not held, or an unknown ranker.
+        InputError: fewer than three datasets to judge by, a target that cannot be judged (`ZooSource.targets`), no
+            ranker, a negative number evaluated, or `out` is in use or damaged.
         StoreError: the store failed.
     """
-    source = ZooSource(take(connection, folder), targets, hold_out or {})
-    table = _table(source, rankers, only, links)
-    where = out or folder / "backtest"
+    held = {target: each_of(names) for target, names in (hold_out or {}).items()}
+    source = ZooSource(take(connection, folder), None if targets is None else each_of(targets), held)
+    table = _table(source, rankers, None if only is None else each_of(only), links)
+    where = folder / "backtest" if out is None else Path(out)
     tell = _Progress(len(source.targets) * len(evaluated) * len(table), track)
     code = code_version()
 
@@ -102,7 +105,8 @@ def backtest(
             )
             records += map(tell.of_record, asked)
     head = {"zoo": connection.uri, "version": code_version(), "evidence": source.digest, "seed": seed}
-    return Backtest(tuple(records), report.write(records, where, GROUPS, head, first=FIRST, compared=COMPARED))
+    files = report.write(records, where, GROUPS, head, first=FIRST, compared=COMPARED)
+    return Backtest(tuple(records), files, source.notes)
 
 
 class _Progress:

@@ -130,8 +130,15 @@ def with_evaluated(case: Case, n_evaluated: int) -> Case:
 
 def is_judgeable(truth: FloatArray, least: int = 2) -> bool:
     """Whether a target can be judged: at least `least` results, and the best above the median."""
+    return why_not_judged(truth, least) is None
+
+
+def why_not_judged(truth: FloatArray, least: int = 2) -> str | None:
+    """Why a target cannot be judged, None where it can; a regret is in units of best less median."""
     seen = truth[~np.isnan(truth)]
-    return len(seen) >= least and bool(seen.max() > np.median(seen))
+    if len(seen) < least:
+        return f"comparable results of fewer than {least} models"
+    return None if seen.max() > np.median(seen) else "half the models or more share the best result"
 
 
 def chosen(known: Collection[str], wanted: Collection[str] | None) -> tuple[str, ...]:

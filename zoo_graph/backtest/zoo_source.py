@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo_graph.backtest.cases import Case, chosen, is_judgeable
+from zoo_graph.backtest.cases import Case, chosen, why_not_judged
 from zoo_graph.backtest.links import Links, kin_of, learn_links
 from zoo_graph.errors import InputError, UnknownNameError
 from zoo_graph.evidence import candidates_of, evidence
@@ -20,6 +20,7 @@ from zoo_graph.snapshot import Snapshot
 
 NAME = "zoo"
 _LEAST_MODELS = 5  # below, a regret says more of who happened to be measured
+_SHOWN = 5  # names of datasets left out, on a line
 _LEAST_DATASETS = 3  # below, history is one other dataset and a mean is over two targets
 
 
@@ -31,8 +32,8 @@ class ZooSource:
     the zoo holds such; it is judged by the score comparable with the others.
 
     Raises:
-        InputError: fewer than three datasets can be judged.
-        UnknownNameError: a target that is not held or cannot be judged, or an unknown dataset to hold out.
+        InputError: fewer than three datasets can be judged, or not one that is named.
+        UnknownNameError: a target that is not held or has no results, or an unknown dataset to hold out.
     """
 
     def __init__(
@@ -46,11 +47,17 @@ class ZooSource:
         models = set(self._matrix.models)
         self._candidates = tuple(one for one in candidates_of(snapshot) if one.model in models)
         columns = zip(self._matrix.datasets, self._matrix.scores.T, strict=True)
-        judgeable = [name for name, column in columns if is_judgeable(column, _LEAST_MODELS)]
+        reasons = {name: why_not_judged(column, _LEAST_MODELS) for name, column in columns}
+        judgeable = [name for name, reason in reasons.items() if reason is None]
         if len(judgeable) < _LEAST_DATASETS:
             raise _too_few(judgeable)
         _check_held(self._hold_out, snapshot.dataset_ids)
+        left_out = {name: reason for name, reason in reasons.items() if reason is not None}
+        for name in targets or ():
+            if name in left_out:
+                raise _unjudgeable(name, left_out[name])
         self._targets = chosen(judgeable, targets)
+        self._left_out = left_out if targets is None else {}
 
     @property
     def name(self) -> str:
@@ -61,6 +68,14 @@ class ZooSource:
     def targets(self) -> tuple[str, ...]:
         """The datasets on which at least five models have comparable results, the best above the median."""
         return self._targets
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which datasets that have results are no targets though no one chose among them, and why: a line a reason."""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for name, reason in self._left_out.items():
+            by_reason[reason].append(name)
+        return tuple(f"not judged: {_first(names)} ({reason})" for reason, names in sorted(by_reason.items()))
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -107,6 +122,18 @@ def _too_few(judgeable: Sequence[str]) -> InputError:
         f"got a zoo with {len(judgeable)} datasets{named} on which at least {_LEAST_MODELS} models have comparable "
         f"results that differ; wanted {_LEAST_DATASETS} or more, to leave each out in turn: import or measure more"
     )
+
+
+def _unjudgeable(name: str, reason: str) -> InputError:
+    return InputError(
+        f"got the dataset {name!r}, by which no ranker can be judged: {reason}; wanted a best result above the median "
+        f"of {_LEAST_MODELS} or more: measure more models there, or name other datasets"
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _check_held(hold_out: Mapping[str, Collection[str]], known: Sequence[str]) -> None:

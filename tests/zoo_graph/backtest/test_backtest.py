@@ -118,6 +118,27 @@ def test_an_unknown_dataset_cannot_be_held_out(zoo: Connection, tmp_path: Path) 
             backtest(zoo, tmp_path, hold_out=names)
 
 
+def test_datasets_that_cannot_be_judged_are_told_with_the_reason(zoo: Connection, tmp_path: Path) -> None:
+    rows = [f"acme/m{m},{d},0.9" for m in range(MODELS) for d in ("solved", "few") if d == "solved" or m < 3]
+    (tmp_path / "more.csv").write_text("model,dataset,accuracy\n" + "\n".join(rows) + "\n")
+    import_file(zoo, tmp_path / "more.csv")
+    told = [
+        "not judged: few (comparable results of fewer than 5 models)",
+        "not judged: solved (half the models or more share the best result)",
+    ]
+    found = backtest(zoo, tmp_path, only="ours", out=str(tmp_path / "here"))
+    assert {r.target for r in found.records} == set(DATASETS)
+    assert [line for line in found.lines() if line.startswith("not judged")] == told
+    assert {path.parent for path in found.files} == {tmp_path / "here"}
+    with pytest.raises(InputError, match="got the dataset 'solved', by which no ranker can be judged: half the models"):
+        backtest(zoo, tmp_path, targets="solved")
+    with pytest.raises(UnknownNameError, match="no target 'nosuch'"):
+        backtest(zoo, tmp_path, targets=["nosuch"])
+    one = backtest(zoo, tmp_path, targets="a", only="history", hold_out={"a": "b"})
+    assert {r.target for r in one.records} == {"a"}
+    assert not one.notes
+
+
 def test_a_zoo_without_a_judgeable_dataset_says_what_is_missing(embedded_store: Connection, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("model,x\nacme/a,0.9\nacme/b,0.7\n")
     import_file(embedded_store, tmp_path / "r.csv", metric="accuracy", format="wide")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from zoo_graph.backtest.cases import Case, Table, chosen, is_judgeable, mean_z, with_evaluated
+from zoo_graph.backtest.cases import Case, Table, chosen, is_judgeable, mean_z, why_not_judged, with_evaluated
 from zoo_graph.errors import UnknownNameError
 
 MakeTable = Callable[..., Table]
@@ -105,6 +105,9 @@ def test_what_can_be_judged() -> None:
     assert not is_judgeable(np.array([0.1, 0.2, np.nan]), least=3)
     assert not is_judgeable(np.array([0.1, 0.3, 0.3]))
     assert not is_judgeable(np.array([np.nan]))
+    assert why_not_judged(np.array([0.1, 0.2])) is None
+    assert why_not_judged(np.array([0.1, 0.2]), least=3) == "comparable results of fewer than 3 models"
+    assert why_not_judged(np.array([0.1, 0.3, 0.3])) == "half the models or more share the best result"
 
 
 def test_targets_are_chosen_by_name_in_the_zoos_order() -> None:

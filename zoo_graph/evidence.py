@@ -16,7 +16,7 @@ from selection.recall import Evidence, FloatArray
 from selection.records import Candidate, Modality, ProxyScore
 from zoo_graph.descriptions import similarities
 from zoo_graph.leakage import seen_by
-from zoo_graph.metrics import find_metric
+from zoo_graph.metrics import score_bounds
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
 from zoo_graph.snapshot import Snapshot, places, proxy_matrices
@@ -80,7 +80,7 @@ def evidence(
         measured=measured if measured is not None and np.isfinite(measured).any() else None,
         metric=metric,
         in_metric=np.array([name == metric for name in of_source], dtype=np.bool_),
-        bounds=_bounds(metric),
+        bounds=score_bounds(metric),
         target=target,
         similarity=similarities(
             _described(snapshot, datasets, target, about), given_distances(snapshot, (*datasets, target))
@@ -90,14 +90,6 @@ def evidence(
             snapshot, target, overlapping=hold_out, labels_digest=None if about is None else about.labels_digest
         ),
     )
-
-
-def _bounds(metric: str) -> tuple[float, float] | None:
-    """What a score of the metric (larger is better) can be; None where that is not known."""
-    known = find_metric(metric)
-    if known is None:
-        return None
-    return (known.low, known.high) if known.direction == "larger" else (-known.high, -known.low)
 
 
 def described(snapshot: Snapshot) -> dict[str, Dataset]:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from zoo_graph.link_prediction.snapshot_graph import graph_of
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
 from zoo_graph.snapshot import Integers, Snapshot, places
+
+if TYPE_CHECKING:
+    from zoo_graph.link_prediction.predictor import Predictor
 
 NAME = "link_prediction"
 FOLDER = "link_prediction"
@@ -83,19 +87,25 @@ def with_link_prediction(
     """The evidence and what the predictor that the last refresh left says of the target and of past datasets.
 
     Models and datasets it was not learnt with have no past in it, but are predicted. Unchanged where no refresh left
-    one, or where it has seen results that are held out.
+    one, where it has seen results that are held out, or where it says nothing but history, which recall knows already.
     """
     if not (folder / FOLDER / "current").exists():
         return evidence
     from zoo_graph.link_prediction.signal import load
 
     signal = load(folder / FOLDER)
-    if signal is None or not set(hold_out) <= set(signal.excluded):
+    if signal is None or not set(hold_out) <= set(signal.excluded) or is_history(signal.predictor):
         return evidence
     new = None if target in snapshot.dataset_ids else about or Dataset(target)
     graph = link_graph(snapshot, hold_out, new)
     said = signal.predictor.predict(graph, [target]).mean[:, 0]
     return as_proxy(evidence, said, graph.models, signal.past, signal.models, signal.datasets)
+
+
+def is_history(predictor: "Predictor") -> bool:
+    """Whether it predicts by shrunken means of past results alone, having learnt nothing that bore out."""
+    corrected = bool(predictor.members) and predictor.multiplier > 0
+    return not corrected and predictor.base.kind == "history"
 
 
 def as_proxy(

@@ -140,6 +140,14 @@ def comparable(metric: Metric, value: float, unit: str) -> float:
     return scaled if metric.direction == "larger" else 0.0 - scaled
 
 
+def score_bounds(name: str) -> tuple[float, float] | None:
+    """What a score of the metric of this name (larger is better) can be; None where that is not known."""
+    metric = find_metric(name)
+    if metric is None:
+        return None
+    return (metric.low, metric.high) if metric.direction == "larger" else (0.0 - metric.high, 0.0 - metric.low)
+
+
 def range_text(metric: Metric, unit: str) -> str:
     """Returns the values a metric can have, to be read: `0 to 1`, `0 to 100`, `any finite number`."""
     factor = 100 if unit == "percent" else 1

@@ -25,6 +25,7 @@ from zoo_graph.job_inputs import Inputs, Job, code_of_jobs
 from zoo_graph.lease import Lease
 from zoo_graph.link_evidence import FOLDER
 from zoo_graph.link_prediction.graph import ZooGraph
+from zoo_graph.metrics import score_bounds
 from zoo_graph.records import Dataset
 from zoo_graph.similarity import Edges, dataset_edges, likeness_edges, similarity
 from zoo_graph.snapshot import Floats, store_folder, take
@@ -320,7 +321,8 @@ def _link_prediction(lease: Lease, inputs: Inputs, run: str) -> Done:
     from zoo_graph.link_prediction.signal import learn, save
 
     signal = learn(inputs.graph, run, seed=inputs.seed, excluded=inputs.excluded)
-    wanted = _predicted(inputs.graph, signal.predictor)
+    metrics = dict(zip(inputs.matrix.datasets, inputs.matrix.metrics, strict=True))
+    wanted = _predicted(inputs.graph, signal.predictor, metrics)
     changes = derived.update_edges(lease, derived.PREDICTED, wanted, run)
     save(signal, inputs.folder / FOLDER)
     if not signal.predictor.members:
@@ -330,17 +332,22 @@ def _link_prediction(lease: Lease, inputs: Inputs, run: str) -> Done:
     return changes, (note,)
 
 
-def _predicted(graph: ZooGraph, predictor: "Predictor") -> Wanted:
-    """The models expected best on each dataset of those without a result there; none where its unit is not known."""
+def _predicted(graph: ZooGraph, predictor: "Predictor", metrics: Mapping[str, str]) -> Wanted:
+    """The models expected best on each dataset of those without a result there; none where its unit is not known.
+
+    Scores are cut to what the dataset's metric can be.
+    """
     told = np.flatnonzero(np.isfinite(graph.scores).sum(axis=0) >= 2)
     targets = [graph.datasets[column] for column in told]
     said = predictor.predict(graph, targets).in_units(graph)
     by = "graph network" if predictor.members and predictor.multiplier > 0 else predictor.base.kind
     wanted: dict[str, dict[str, tuple[Value, ...]]] = {}
     for place, column in enumerate(told):
+        bounds = score_bounds(metrics.get(graph.datasets[column], "")) or (-np.inf, np.inf)
         open_cells = np.flatnonzero(np.isnan(graph.scores[:, column]) & np.isfinite(said.mean[:, place]))
         for row in open_cells[np.argsort(-said.mean[open_cells, place], kind="stable")][:_PREDICTED_MODELS]:
-            values = _rounded(np.array([said.mean[row, place], said.low[row, place], said.high[row, place]]))
+            told_of = np.array([said.mean[row, place], said.low[row, place], said.high[row, place]])
+            values = _rounded(np.clip(told_of, *bounds))
             wanted.setdefault(graph.models[row], {})[graph.datasets[column]] = (*values, by)
     return wanted
 

@@ -1,11 +1,13 @@
 """Link prediction as a job of refresh, and as evidence of recall."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from selection.records import Candidate
+from zoo_graph import link_evidence
 from zoo_graph.derived import Changes
 from zoo_graph.evidence import candidates_of, evidence
 from zoo_graph.ingest import ingest
@@ -34,6 +36,12 @@ def sparse(store: Connection, fill, two_families, monkeypatch) -> Connection:
     }
     fill(store, kept)
     return store
+
+
+@pytest.fixture
+def believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks trained for a moment are counted as if they had learnt something."""
+    monkeypatch.setattr(link_evidence, "is_history", lambda _: False)
 
 
 def test_refresh_writes_predictions_of_what_was_not_measured_only_when_asked(
@@ -91,6 +99,7 @@ def test_link_prediction_on_a_zoo_without_results_says_what_it_takes(
     assert report.notes == ("no network was trained: that takes results on 5 datasets, which differ",)
 
 
+@pytest.mark.usefixtures("believed")
 def test_a_recall_weighs_what_the_refresh_left_for_known_and_new_datasets(sparse: Connection, tmp_path: Path) -> None:
     refresh(sparse, tmp_path, only=["link prediction"])
     folder = sparse.folder or tmp_path
@@ -105,6 +114,23 @@ def test_a_recall_weighs_what_the_refresh_left_for_known_and_new_datasets(sparse
         assert np.isfinite(known.past_proxies[NAME][:-1]).all()
 
 
+def test_a_predictor_that_says_nothing_but_history_has_no_say(
+    sparse: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh(sparse, tmp_path, only=["link prediction"])
+    folder = sparse.folder or tmp_path
+    left = signal.load(folder / FOLDER)
+    assert left is not None
+    snapshot = take(sparse, tmp_path)
+    plain = evidence(snapshot, candidates_of(snapshot), target="new", proxies={})
+    for kind, multiplier, counts in (("history", 0.0, False), ("history", 0.5, True), ("mixed", 0.0, True)):
+        base = replace(left.predictor.base, kind=kind)
+        told = replace(left, predictor=replace(left.predictor, base=base, multiplier=multiplier))
+        monkeypatch.setattr(signal, "load", lambda _, told=told: told)
+        assert (NAME in with_link_prediction(plain, folder, snapshot, "new").proxies) is counts
+
+
+@pytest.mark.usefixtures("believed")
 def test_a_predictor_that_saw_what_is_held_out_has_no_say(sparse: Connection, tmp_path: Path) -> None:
     refresh(sparse, tmp_path, only=["link prediction"])
     folder = sparse.folder or tmp_path
@@ -139,3 +165,16 @@ def test_a_zoo_never_predicted_for_is_left_as_it_is(sparse: Connection, tmp_path
     snapshot = take(sparse, tmp_path)
     plain = evidence(snapshot, candidates_of(snapshot), target="d0", proxies={})
     assert with_link_prediction(plain, tmp_path / "nothing", snapshot, "d0") is plain
+
+
+def test_predictions_stay_within_what_the_metric_can_be(sparse: Connection, tmp_path: Path, monkeypatch) -> None:
+    refresh(sparse, tmp_path)
+    monkeypatch.setattr("zoo_graph.link_prediction.prediction.Prediction.in_units", lambda self, _: wild(self))
+    refresh(sparse, tmp_path, only=["link prediction"])
+    rows = sparse.read(PREDICTED)[0]["rows"]
+    assert rows
+    assert all(0.0 <= value <= 1.0 for row in rows for value in row[2:5])
+
+
+def wild(said):
+    return replace(said, mean=said.mean * 0 + 1.6, low=said.low * 0 - 2.0, high=said.high * 0 + 3.0)

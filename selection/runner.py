@@ -17,8 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from selection.disk import (
+    DiskBudget,
+    check_budget,
+    default_budget,
+    folder_bytes,
+    growth_bytes,
+    saved_bytes,
+    state_bytes,
+)
 from selection.errors import InputError, SelectionError, TrialError
-from selection.executors.local import LocalExecutor
+from selection.executors.executor import Executor, Site, site_of
+from selection.executors.packing import Workers
 from selection.journal import Header, Journal, open_journal, sync_folder
 from selection.policies import survivors
 from selection.race import (
@@ -44,11 +54,12 @@ Keep = Literal["best", "trials"]
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A trial to be trained on to the end of a rung."""
+    """A trial to be trained on to the end of a rung, in about `expected_seconds` at most."""
 
     trial: Trial
     until_step: int
     folder: Path
+    expected_seconds: float
 
 
 @dataclass(slots=True)
@@ -57,7 +68,9 @@ class _Run:
 
     journal: Journal
     trainer: Trainer
-    executor: LocalExecutor[_Piece, Progress]
+    executor: Executor[_Piece, Progress]
+    workers: int
+    disk: DiskBudget
     folder: Path
     tell: Track
     is_late: Callable[[], bool]
@@ -82,7 +95,9 @@ def select(
     n_validation: int | None = None,
     n_test: int | None = None,
     track: Track | None = None,
-    workers: int = 1,
+    workers: Workers | Site = 1,
+    device: str = "cpu",
+    disk_bytes: int | None = None,
     deadline_seconds: float | None = None,
     keep: Keep = "best",
 ) -> Outcome:
@@ -97,22 +112,50 @@ def select(
     at the last stop that was reached by all, and says so. Dropped candidates' checkpoints are discarded one rung later,
     all others at the end, except with keep="trials".
 
-    `track` is told every new event. With several `workers` trainer and trials travel to spawned processes.
+    `track` is told every new event. With several `workers`, "auto" or a `Site`, trainer and trials travel to other
+    processes; `device` is the trainer's. None of it changes a decision, but that a trial which takes many times as long
+    as expected there is cut off, and has failed. The folder holds at most `disk_bytes` (default: half of what is free):
+    states of paused trials give way first, the worst ranked before the others, and start anew if they are wanted.
     `n_validation` and `n_test` (rows) go into the outcome, for its standard errors.
 
     Raises:
-        InputError: the folder is in use, cannot be one, or holds a selection of another dataset or plan.
+        InputError: the folder is in use, cannot be one, or holds a selection of another dataset or plan; a number of
+            workers or an executor that cannot be.
+        BudgetError: a candidate does not fit the disk's budget alone.
         TrialError: every candidate failed (with each one's reason), or the clock ended before any finished a rung.
     """
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.absolute()  # trials may go on where another folder is the current one
+    site, threads = site_of(workers), plan.trials[0].recipe.threads
+    disk = DiskBudget(default_budget(folder) if disk_bytes is None else disk_bytes, folder, trainer.discard)
     limit = math.inf if deadline_seconds is None else deadline_seconds
     end = time.monotonic() + limit
     header = Header(dataset_name, dataset_digest, plan, n_validation, n_test)
-    with locked(folder), LocalExecutor(partial(_train, trainer), workers) as executor:
+    opened = site.open(
+        partial(_train, trainer),
+        threads=threads,
+        device=device,
+        folder=folder,
+        expected_seconds=lambda piece: piece.expected_seconds,
+        admit=lambda piece: _admit(run, piece),
+    )
+    with locked(folder), opened as executor:
         journal = open_journal(folder, header)
-        tell = track or (lambda event: None)
-        run = _Run(journal, trainer, executor, folder, tell, lambda: time.monotonic() >= end, limit, keep)
+        run = _Run(
+            journal=journal,
+            trainer=trainer,
+            executor=executor,
+            workers=site.planned_workers(threads),
+            disk=disk,
+            folder=folder,
+            tell=track or (lambda event: None),
+            is_late=lambda: time.monotonic() >= end,
+            deadline_seconds=limit,
+            keep=keep,
+        )
+        if not run.race().finished:
+            check_budget(disk.n_bytes, journal.header.plan.trials)
         while not (race := run.race()).finished:
             _next(run, race)
         _discard(run, race)
@@ -193,14 +236,50 @@ def _decide(run: _Run, race: Race) -> None:
 def _train_waiting(run: _Run, race: Race) -> None:
     """Trains the waiting candidates to the rung's end, the most promising first."""
     waiting = race.waiting()
-    until = race.current.until_step
-    pieces = [_Piece(race.trial(model), until, trial_folder(run.folder, race.trial(model))) for model in waiting]
+    pieces = [_piece(run, race, race.trial(model)) for model in waiting]
     n_done = 0
     for piece, result in run.executor.run(pieces, run.is_late):
+        run.disk.release(piece.folder)
         run.record(_ended(race, piece, result))
         n_done += 1
     if n_done < len(pieces):
         _cut_off(run)
+
+
+def _piece(run: _Run, race: Race, trial: Trial) -> _Piece:
+    until = race.current.until_step
+    return _Piece(trial, until, trial_folder(run.folder, trial), _most_seconds(race, trial, until, run.workers))
+
+
+def _most_seconds(race: Race, trial: Trial, until_step: int, workers: int) -> float:
+    """About what training takes from the start: at the pace the trial has shown, or as planned by its size."""
+    shown = race.progress.get(trial.candidate.model)
+    if shown is not None and shown.step > 0:
+        return shown.seconds / shown.step * until_step
+    trials = race.plan.trials
+    sizes = [one.candidate.n_parameters or 0 for one in trials]
+    share = (trial.candidate.n_parameters or 0) / sum(sizes) if all(sizes) else 1 / len(trials)
+    searched = max(1, len(trial.recipe.rate_factors))
+    return race.plan.brute_force_seconds * workers * share * searched * until_step / trial.recipe.total_steps
+
+
+def _admit(run: _Run, piece: _Piece) -> bool:
+    """Makes room on disk for a piece, as far as there is any."""
+    state = max(state_bytes(piece.trial), folder_bytes(piece.folder))
+    return run.disk.admit(piece.folder, growth_bytes(piece.trial, state), _worst_first(run, run.race()))
+
+
+def _worst_first(run: _Run, race: Race) -> list[Path]:
+    """Trials' folders in the order they give way: who failed or was dropped, then who races, the best last.
+
+    Who has come to the end of the last rung gives way after all others: it is not trained again.
+    """
+    last = len(race.plan.rungs) - 1
+    racing = race.ranking(race.alive())[::-1]
+    ended = [model for model in racing if race.reached.get(model) == last]
+    going_on = [model for model in racing if model not in ended]
+    models = [*race.failed, *reversed(race.reserves()), *going_on, *ended]
+    return [trial_folder(run.folder, race.trial(model)) for model in models]
 
 
 def _cut_off(run: _Run) -> None:
@@ -259,7 +338,10 @@ def _finish(run: _Run, race: Race) -> None:
         if race.tested is None:
             event = Tested(winner, _test_score(run.trainer, trial, own))
         else:
-            _save(run.trainer, trial, own, run.folder / "best")
+            best = run.folder / "best"
+            run.disk.admit(best, saved_bytes(trial), [path for path in _worst_first(run, race) if path != own])
+            _save(run.trainer, trial, own, best)
+            run.disk.release(best)
             event = Finished(winner)
     except OSError:  # a full disk is no candidate's fault, and can be mended before going on
         raise

@@ -13,7 +13,7 @@ ROOMS = {
         "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
         "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
         "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race",
-        "journal", "simulated", "states", "lora", "head_features", "parts", "training", "finetune", "executors",
+        "journal", "simulated", "disk", "states", "lora", "head_features", "parts", "training", "finetune", "executors",
         "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
     ],
     "zoo_graph": [

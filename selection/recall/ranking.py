@@ -105,7 +105,8 @@ def rank(evidence: Evidence, ks: Sequence[int], *, seed: int = 0, level: float =
     _size_only(evidence, admit(evidence.candidates, Constraints()))
     posterior = bounded(learn_posterior(evidence, level), evidence)
     order = sorted(range(len(evidence.candidates)), key=lambda index: _order(index, evidence, posterior))
-    chosen = choose_lists(evidence, posterior, order, ks) if _is_cold(evidence) else {}
+    fewer = [k for k in ks if k < len(order)]  # who takes all has nothing to choose
+    chosen = choose_lists(evidence, posterior, order, fewer) if fewer and _is_cold(evidence) else {}
     ties = _ties(evidence, posterior, _draws(evidence, posterior, seed), order)
     return Ranked(
         order=np.array(order, dtype=np.int64),

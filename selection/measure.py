@@ -15,7 +15,8 @@ from typing import Any
 
 from selection.datasets import Dataset
 from selection.errors import InputError, TrialError
-from selection.executors.local import LocalExecutor
+from selection.executors.executor import Site, site_of
+from selection.executors.packing import Workers
 from selection.features import FeatureCache
 from selection.records import Candidate, Failure, Measurement, Progress, ProxyScore, Recipe, Trial
 from selection.schedule import eval_steps, geometric_stops
@@ -47,7 +48,7 @@ def measure(
     seeds: Sequence[int] = (0,),
     points: int = 8,
     stops: Sequence[int] | None = None,
-    workers: int = 1,
+    workers: Workers | Site = 1,
     hours: float | None = None,
     cache: Path | None = None,
     device: str = "cpu",
@@ -61,9 +62,10 @@ def measure(
     Raises:
         InputError: nothing to measure, no worker, or the folder belongs to a run now going on.
     """
-    if not datasets or not candidates or workers < 1:
+    site = site_of(workers)
+    if not datasets or not candidates or site.workers == 0:
         raise InputError(
-            f"got {len(datasets)} datasets, {len(candidates)} models, {workers} workers; wanted one of each"
+            f"got {len(datasets)} datasets, {len(candidates)} models, {site.workers} workers; wanted one of each"
         )
     recipes = {dataset.digest: recipe(dataset) if callable(recipe) else recipe for dataset in datasets}
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,9 +81,12 @@ def measure(
         }
         yield from (done[key] for key in runs if key in done)
         until = time.monotonic() + hours * 3600 if hours is not None else float("inf")
-        work = partial(_measure_alone, points=points, stops=stops, cache=cache or folder / "features", device=device)
+        work = partial(
+            _measure_alone, points=points, stops=stops, cache=(cache or folder / "features").absolute(), device=device
+        )
         # Spawned even for one worker: a checkpoint that crashes the process or eats the memory takes only its own run.
-        with LocalExecutor(work, workers, spawn=True) as executor:
+        threads = max(one.threads for one in recipes.values())
+        with site.open(work, spawn=True, threads=threads, device=device, folder=folder.absolute()) as executor:
             todo = [run for key, run in runs.items() if key not in done]
             for run, result in executor.run(todo, lambda: time.monotonic() >= until):
                 if isinstance(result, Measurement):

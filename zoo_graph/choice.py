@@ -10,6 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selection.executors.executor import Site, site_of
+from selection.executors.packing import Workers
 from selection.records import Candidate, Failure, Outcome, Pick, Plan, Policy, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, is_local, taken_names
@@ -31,7 +33,7 @@ def plan(
     *,
     recipe: Recipe | None = None,
     budget_seconds: float | None = None,
-    workers: int = 1,
+    workers: Workers | Site = 1,
     eval_points: int = 8,
     policy: Policy = "racing",
     price: float = 0.005,
@@ -74,7 +76,7 @@ def plan(
         seconds_per_step=seconds_per_step(usable, recipe, probed.row_seconds),
         overhead=overhead_for(dataset, recipe),
         eval_points=eval_points,
-        workers=workers,
+        workers=site_of(workers).planned_workers(recipe.threads),
         budget_seconds=budget_seconds,
         probes={candidate.model: probed.probe(candidate.model) for candidate in usable},
         recalled=past.recalled,
@@ -94,7 +96,8 @@ def select(
     plan: Plan,
     folder: Path,
     *,
-    workers: int = 1,
+    workers: Workers | Site = 1,
+    disk_bytes: int | None = None,
     deadline_seconds: float | None = None,
     record: bool = True,
     track: Any = None,
@@ -118,6 +121,8 @@ def select(
         n_validation=int(dataset.validation.size),
         n_test=int(dataset.test.size),
         workers=workers,
+        device=default_device(),
+        disk_bytes=disk_bytes,
         deadline_seconds=deadline_seconds,
         track=track,
     )

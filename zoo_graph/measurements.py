@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selection.executors.executor import Site
+from selection.executors.packing import Workers
 from selection.records import Candidate, Failure, Measurement, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, given_candidates
@@ -34,7 +36,7 @@ def measure(
     recipe: "Recipe | Callable[[Dataset], Recipe] | None" = None,
     seeds: Sequence[int] = (0,),
     points: int = 8,
-    workers: int = 1,
+    workers: Workers | Site = 1,
     hours: float | None = None,
 ) -> Iterator[Measurement | Failure]:
     """What `Zoo.measure` promises, on a connection and the zoo's folder; the journal's default is in that.

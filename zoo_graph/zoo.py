@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from selection.executors.executor import Site
+from selection.executors.packing import Workers
 from selection.records import Candidate, Failure, Measurement, Outcome, Pick, Plan, Policy, Recall, Recipe
 from zoo_graph.store import Connection, open_store
 
@@ -208,7 +210,7 @@ class Zoo:
         *,
         recipe: Recipe | None = None,
         budget_seconds: float | None = None,
-        workers: int = 1,
+        workers: Workers | Site = 1,
         eval_points: int = 8,
         policy: Policy = "racing",
         price: float = 0.005,
@@ -247,7 +249,8 @@ class Zoo:
         *,
         plan: Plan | None = None,
         folder: str | Path | None = None,
-        workers: int = 1,
+        workers: Workers | Site = 1,
+        disk_bytes: int | None = None,
         deadline_seconds: float | None = None,
         record: bool = True,
         track: Any = None,
@@ -285,6 +288,7 @@ class Zoo:
             plan,
             where,
             workers=workers,
+            disk_bytes=disk_bytes,
             deadline_seconds=deadline_seconds,
             record=record,
             track=track,
@@ -299,7 +303,7 @@ class Zoo:
         recipe: "Recipe | Callable[[Dataset], Recipe] | None" = None,
         seeds: Sequence[int] = (0,),
         points: int = 8,
-        workers: int = 1,
+        workers: Workers | Site = 1,
         hours: float | None = None,
     ) -> Iterator[Measurement | Failure]:
         """Fine-tunes every model on every dataset; each result is in the graph when it is yielded. Resumable.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -46,6 +46,10 @@ class Site:
         if self.kind == "ray" and self.workers != "auto":
             return self.workers
         return packing_of(self.workers, threads).ceiling
+
+    def at_most(self, n_pieces: int) -> "Site":
+        """The site with no more workers than there are pieces."""
+        return self if self.workers == "auto" else replace(self, workers=max(1, min(self.workers, n_pieces)))
 
     def open(
         self,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selection.executors.executor import Site
+from selection.executors.packing import Workers
 from zoo_graph.aliases import each_of
 from zoo_graph.backtest import report
 from zoo_graph.backtest.cases import Source
@@ -54,7 +56,7 @@ def backtest(
     rankers: Mapping[str, Ranker] | None = None,
     only: str | Collection[str] | None = None,
     evaluated: Sequence[int] = (0,),
-    workers: int = 1,
+    workers: Workers | Site = 1,
     hold_out: Mapping[str, str | Collection[str]] | None = None,
     links: bool = False,
     seed: int = 0,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from selection.executors.local import LocalExecutor
+from selection.executors.executor import Site, site_of
+from selection.executors.packing import Workers
 from selection.recall import Evidence
 from zoo_graph.backtest.rankers import Ranker, ours, proxy_alone
 from zoo_graph.backtest.threads import one_thread
@@ -62,7 +63,7 @@ def learn_links(
     kin: Integers,
     folder: Path,
     *,
-    workers: int = 1,
+    workers: Workers | Site = 1,
     seed: int = 0,
     code: str = "",
     settings: "Settings | None" = None,
@@ -102,9 +103,9 @@ def _made(folder: Path, digest: str) -> Path:
     return place
 
 
-def _train(laid: "Plan", place: Path, workers: int, track: Callable[[int, int], None] | None) -> None:
+def _train(laid: "Plan", place: Path, workers: Workers | Site, track: Callable[[int, int], None] | None) -> None:
     missing = [pair for pair in laid.pairs if not _path(place, pair).exists()]
-    with LocalExecutor(_Train(laid, place), min(workers, max(1, len(missing)))) as executor:
+    with site_of(workers).at_most(len(missing)).open(_Train(laid, place), folder=place) as executor:
         for done, (_, result) in enumerate(executor.run(missing), len(laid.pairs) - len(missing) + 1):
             if isinstance(result, Exception):
                 raise result

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from selection.executors.local import LocalExecutor
+from selection.executors.executor import Site, site_of
+from selection.executors.packing import Workers
 from zoo_graph.backtest.cases import Case, Source, with_evaluated
 from zoo_graph.backtest.journal import Journal
 from zoo_graph.backtest.quality import quality
@@ -38,7 +39,7 @@ def run(
     folder: Path | None = None,
     *,
     evaluated: Sequence[int] = (0,),
-    workers: int = 1,
+    workers: Workers | Site = 1,
     seed: int = 0,
     code: str = "",
     prepare: Callable[[], Source] | None = None,
@@ -68,7 +69,7 @@ def run(
         yield from (done[key] for key in keys.values() if key in done)
         todo = [question for question, key in keys.items() if key not in done]
         work = _Work(prepare() if prepare is not None and todo else source, rankers, seed)
-        with LocalExecutor(work, workers) as executor:
+        with site_of(workers).open(work) as executor:
             for question, result in executor.run(todo):
                 record = result if isinstance(result, Record) else _failure(source.name, question, result)
                 if journal:

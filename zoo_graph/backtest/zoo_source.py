@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from selection.executors.executor import Site
+from selection.executors.packing import Workers
 from zoo_graph.backtest.cases import Case, chosen, why_not_judged
 from zoo_graph.backtest.links import Links, kin_of, learn_links
 from zoo_graph.errors import InputError, UnknownNameError
@@ -92,7 +94,7 @@ class ZooSource:
         return digest.hexdigest()
 
     def with_links(
-        self, folder: Path, workers: int, seed: int, code: str, track: Callable[[int, int], None]
+        self, folder: Path, workers: Workers | Site, seed: int, code: str, track: Callable[[int, int], None]
     ) -> "ZooSource":
         """The source whose cases also hold what link prediction says, learnt with `learn_links` in the folder.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo_graph.cli.options import MAX_SEED, ZooOption, bearable, listed, open_zoo
+from zoo_graph.cli.options import MAX_SEED, ZooOption, listed, open_zoo
 from zoo_graph.cli.output import FAILED, as_csv, say, show, track
+from zoo_graph.cli.sites import ExecutorOption, RayOption, WorkersOption, site
 from zoo_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def backtest(
         bool,
         typer.Option("--links", help="Also link prediction, alone and in recall: trains ten networks (minutes)."),
     ] = False,
-    workers: Annotated[
-        int, typer.Option(min=1, callback=bearable, help="Datasets left out at the same time, a process each.")
-    ] = 1,
+    workers: WorkersOption = "1",
+    executor: ExecutorOption = "local",
+    ray_address: RayOption = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     folder: Annotated[
         Path | None, typer.Option(help="Where it is kept, to go on from (default: in the zoo's).")
@@ -48,6 +49,7 @@ def backtest(
     """Judge recall on the zoo itself: datasets left out in turn, rankers beside history. Run again to go on."""
     if plot is not None and plot.suffix not in _PICTURES:
         raise InputError(f"got --plot {plot}; wanted a file that ends in {' or '.join(_PICTURES)}")
+    at = site(workers, executor, ray_address)
     with open_zoo(where or zoo) as opened, track("ranking") as advance:
         found = opened.backtest(
             listed(dataset) or None,
@@ -55,7 +57,7 @@ def backtest(
             evaluated=[_whole(text) for text in listed(evaluated)],
             hold_out=_held(hold_out),
             links=links,
-            workers=workers,
+            workers=at,
             seed=seed,
             out=folder,
             track=advance,

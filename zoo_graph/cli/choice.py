@@ -29,14 +29,15 @@ from zoo_graph.cli.options import (
     TextOption,
     ThreadsOption,
     WeightsOption,
-    WorkersOption,
     ZooOption,
     load_dataset,
+    number,
     open_or_make_zoo,
     read_recipe,
     seconds,
 )
 from zoo_graph.cli.output import FAILED, probing, say, show
+from zoo_graph.cli.sites import DiskOption, ExecutorOption, RayOption, WorkersOption, site
 
 if TYPE_CHECKING:
     from selection.records import Failure
@@ -62,7 +63,9 @@ def plan(
     class_weights: WeightsOption = "none",
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
-    workers: WorkersOption = 1,
+    workers: WorkersOption = "1",
+    executor: ExecutorOption = "local",
+    ray_address: RayOption = None,
     policy: PolicyOption = "racing",
     price: PriceOption = 0.005,
     name: NameOption = None,
@@ -75,6 +78,7 @@ def plan(
     """Show rungs, candidates and expected time of a selection, before anything is spent."""
     from selection import report
 
+    at = site(workers, executor, ray_address)
     data = load_dataset(dataset, name, text, label, max_train, max_test)
     recipe = read_recipe(
         data,
@@ -97,7 +101,7 @@ def plan(
             picks,
             recipe=recipe,
             budget_seconds=seconds(budget),
-            workers=workers,
+            workers=at,
             policy=policy,
             price=price,
             track=probing,
@@ -123,7 +127,10 @@ def select(
     class_weights: WeightsOption = "none",
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
-    workers: WorkersOption = 1,
+    workers: WorkersOption = "1",
+    executor: ExecutorOption = "local",
+    ray_address: RayOption = None,
+    disk: DiskOption = None,
     policy: PolicyOption = "racing",
     price: PriceOption = 0.005,
     name: NameOption = None,
@@ -139,6 +146,7 @@ def select(
     from selection.runner import check_folder
     from zoo_graph.choice import begun_plan
 
+    at, disk_bytes = site(workers, executor, ray_address), number(disk, "--disk")
     if folder is not None:
         check_folder(folder)
     data = load_dataset(dataset, name, text, label, max_train, max_test)
@@ -168,7 +176,7 @@ def select(
                 picks,
                 recipe=recipe,
                 budget_seconds=seconds(budget),
-                workers=workers,
+                workers=at,
                 policy=policy,
                 price=price,
                 track=probing,
@@ -179,7 +187,8 @@ def select(
             data,
             plan=made,
             folder=where,
-            workers=workers,
+            workers=at,
+            disk_bytes=disk_bytes,
             deadline_seconds=seconds(budget),
             track=lambda event: say(report.event_line(event, made)),
         )

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from zoo_graph.cli.options import WorkersOption, listed
+from zoo_graph.cli.options import listed
 from zoo_graph.cli.output import probing, say, show
+from zoo_graph.cli.sites import WorkersOption, site
 
 
 def demo(
@@ -16,7 +17,7 @@ def demo(
     verify: Annotated[
         bool, typer.Option("--verify", help="Fine-tune every candidate too, and print the regret.")
     ] = False,
-    workers: WorkersOption = 1,
+    workers: WorkersOption = "1",
     shared: Annotated[Path | None, typer.Option(help="A folder with texts that are for measuring only.")] = None,
     fetch_only: Annotated[
         bool, typer.Option("--fetch-only", help="Download and build what the demo needs, then stop.")
@@ -26,6 +27,7 @@ def demo(
     from selection import report
     from zoo_graph.demo import demonstration, verification
 
+    at = site(workers)
     targets = listed(target) or [demonstration.TARGET]
     found = []
     for one in targets:
@@ -38,7 +40,7 @@ def demo(
             one,
             path,
             k=k,
-            workers=workers,
+            workers=at,
             say=lambda text: show([text]),
             track=probing,
             on_event=lambda event, made: show([f"   {report.event_line(event, made)}"]),
@@ -49,7 +51,7 @@ def demo(
         if verify:
             show(["", f"6. verify: every candidate on {one}, to the end"])
             compared, runs = verification.verify(
-                shown, demonstration.local_candidates(ready), where, workers=workers, say=lambda text: show([text])
+                shown, demonstration.local_candidates(ready), where, workers=at, say=lambda text: show([text])
             )
             found.append(compared)
             report.write(

@@ -20,7 +20,6 @@ from zoo_graph.cli.options import (
     RateOption,
     TextOption,
     WeightsOption,
-    WorkersOption,
     ZooOption,
     listed,
     load_dataset,
@@ -28,6 +27,7 @@ from zoo_graph.cli.options import (
     read_recipe,
 )
 from zoo_graph.cli.output import FAILED, say, show, track
+from zoo_graph.cli.sites import ExecutorOption, RayOption, WorkersOption, site
 from zoo_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def measure(
     ],
     zoo: ZooOption = None,
     folder: Annotated[Path | None, typer.Option(help="Where the journal goes (default: in the zoo's folder).")] = None,
-    workers: WorkersOption = 1,
+    workers: WorkersOption = "1",
+    executor: ExecutorOption = "local",
+    ray_address: RayOption = None,
     hours: Annotated[float | None, typer.Option(min=0.0, help="Start no fine-tune after this many hours.")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2.")] = "0",
     epochs: EpochsOption = 3,
@@ -65,6 +67,7 @@ def measure(
     from selection.records import Failure
     from zoo_graph.measurements import NOT_BEGUN
 
+    at = site(workers, executor, ray_address)
     opened_data, failed, waiting, told = [], 0, 0, 0
     for source in datasets:
         try:
@@ -99,7 +102,7 @@ def measure(
                 folder=folder,
                 recipe=recipe,
                 seeds=[_whole(seed) for seed in listed([seeds])],
-                workers=workers,
+                workers=at,
                 hours=hours,
             )
             for count, item in enumerate(found, 1):

@@ -85,7 +85,6 @@ def bearable(count: int) -> int:
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, callback=bearable, help="CPU threads of each fine-tune.")
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, callback=bearable, help="Fine-tunes at the same time.")]
 
 MAX_COUNT = 1e18  # what a graph and a file system can hold
 _SUFFIXES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from selection.datasets import Dataset, open_dataset
+from selection.executors.executor import Site
+from selection.executors.packing import Workers
 from selection.records import Candidate, Outcome, Plan, Recall
 from zoo_graph.demo import protocol, seed
 from zoo_graph.demo.candidates import Checkpoints, candidates
@@ -70,7 +72,7 @@ def demonstrate(
     path: Path,
     *,
     k: int = K,
-    workers: int = 1,
+    workers: Workers | Site = 1,
     say: Say,
     track: Any = None,
     on_event: Callable[[Any, Plan], None] | None = None,

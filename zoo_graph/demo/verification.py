@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from selection.errors import TrialError
+from selection.executors.executor import Site
+from selection.executors.packing import Workers
 from selection.measure import measure
 from selection.records import Candidate, Failure, Measurement
 from zoo_graph.demo import protocol, seed
@@ -42,7 +44,7 @@ class Verification:
 
 
 def verify(
-    shown: Demonstration, candidates: Sequence[Candidate], folder: Path, *, workers: int = 1, say: Say
+    shown: Demonstration, candidates: Sequence[Candidate], folder: Path, *, workers: Workers | Site = 1, say: Say
 ) -> tuple[Verification, list[Measurement]]:
     """Fine-tunes every candidate on the demonstration's target to the end (resumable) and compares.
 

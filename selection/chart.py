@@ -96,10 +96,11 @@ def _frame(axes: "Axes", outcome: Outcome) -> None:
     axes.set_ylabel(f"validation {outcome.metric}", color=MUTED, fontsize=10, parse_math=False)
     quiet(axes, "y")
     for rung in outcome.plan.rungs[:-1]:
-        if rung.n_survivors == rung.n_candidates:
+        raced, went_on = (sum(one.rung >= index for one in outcome.standings) for index in (rung.index, rung.index + 1))
+        if went_on == raced:
             continue
         axes.axvline(rung.until_step, color=LINE, linewidth=1, linestyle=(0, (3, 3)))
-        cut = f"{rung.n_candidates} → {rung.n_survivors}"
+        cut = f"{raced} → {went_on}"
         axes.annotate(
             cut if rung.index else f"probe {cut}",
             (rung.until_step, 1.02),

@@ -56,7 +56,13 @@ def rising(final: float, fails_at: int | None = None) -> Recorded:
 
 def planned(names: list[str], probes: dict[str, float] | None = None) -> Plan:
     recipe = Recipe(total_steps=100, warmup_steps=5)
-    return plan([Candidate(name) for name in names], recipe, seconds_per_step=lambda one: 2.0, probes=probes)
+    return plan(
+        [Candidate(name) for name in names],
+        recipe,
+        seconds_per_step=lambda one: 2.0,
+        probes=probes,
+        policy="successive_halving",
+    )
 
 
 def outcome_of(runs: dict[str, Recorded], folder: Path) -> Outcome:
@@ -189,8 +195,8 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
         ["1", "4", "step", "25", "2", "3", "min", "20", "s"],
     ]
     assert lines[-1] == (
-        "200 steps (25% of the 800 of training all of them): 6 min 40 s expected, 6 min 40 s at worst; "
-        "all of them 26 min 40 s"
+        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected; "
+        "200 steps, 6 min 40 s at worst; all of them 26 min 40 s"
     )
 
 
@@ -216,3 +222,14 @@ def test_a_trained_event_shows_score_and_step(tmp_path: Path) -> None:
     trained = next(event for event in told if isinstance(event, Trained))
     assert report.event_line(trained, planned(["a"])) == "rung 1: a 0.800 at step 100"
     assert not math.isnan(trained.progress.score)
+
+
+def test_a_race_says_by_what_chance_each_was_dropped_and_how_many_really_raced(tmp_path: Path) -> None:
+    runs = {f"org/m{place}": rising(0.5 + place / 20) for place in range(8)}
+    made = replace(planned(list(runs), {name: run.test for name, run in runs.items()}), policy="racing", price=1.0)
+    ended = select("beans", made, SimulatedTrainer(runs), tmp_path / "race")
+    text = Reader(report.write(ended, tmp_path / "out")).text
+    assert "chance to end best, as forecast at the probe; 1 went on" in text
+    assert "probe 8 → 1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "racing:" in "\n".join(report.plan_lines(made))
+    assert "how runs end is guessed" in "\n".join(report.plan_lines(made))

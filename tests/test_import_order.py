@@ -14,7 +14,7 @@ ROOMS = {
         "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
         "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race",
         "journal", "simulated", "disk", "states", "lora", "head_features", "parts", "training", "finetune", "executors",
-        "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
+        "extraction", "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",

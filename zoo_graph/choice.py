@@ -42,6 +42,8 @@ def plan(
     """What `Zoo.plan` promises, on a connection and the zoo's folder."""
     from selection import schedule
     from selection.errors import InputError as SelectionInputError
+    from selection.extraction import extract_all
+    from selection.features import FeatureCache
     from selection.finetune import default_device, default_precision
     from selection.other_trends import learn_clusters
     from selection.recipes import overhead_for, recipe_for, seconds_per_step
@@ -52,6 +54,17 @@ def plan(
     check_datasets(connection, [dataset])
     taken = taken_names(connection, candidates)
     named = [one for one in candidates if one.model not in {failure.model for failure in taken}]
+    site = site_of(workers)
+    if site.kind == "ray":
+        extract_all(
+            dataset,
+            named,
+            FeatureCache(folder / "features"),
+            site,
+            max_length=recipe.max_length,
+            device=default_device(),
+            n_threads=recipe.threads,
+        )
     probed = probe_candidates(folder, dataset, named, max_length=recipe.max_length, track=track)
     usable = [
         replace(candidate, n_parameters=probed.n_parameters.get(candidate.model, candidate.n_parameters))
@@ -76,7 +89,7 @@ def plan(
         seconds_per_step=seconds_per_step(usable, recipe, probed.row_seconds),
         overhead=overhead_for(dataset, recipe),
         eval_points=eval_points,
-        workers=site_of(workers).planned_workers(recipe.threads),
+        workers=site.planned_workers(recipe.threads),
         budget_seconds=budget_seconds,
         probes={candidate.model: probed.probe(candidate.model) for candidate in usable},
         recalled=past.recalled,

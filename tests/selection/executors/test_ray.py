@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ import pytest
 
 from selection.errors import InputError, TrialError
 from selection.executors import ray as ray_executor
+from selection.executors.executor import Site
 from selection.executors.ray import RayExecutor
+from selection.records import Candidate, Recipe
+from selection.runner import select
+from selection.schedule import plan
+from selection.simulated import Recorded, SimulatedTrainer
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'zoo-graph[ray]'")
@@ -141,6 +147,21 @@ def test_more_threads_than_a_node_has_cores_are_refused(cluster: Any) -> None:
         RayExecutor(stuck, threads=64),
     ):
         pass
+
+
+def test_a_race_over_nodes_ends_as_on_one_machine(cluster: Any, tmp_path: Path) -> None:
+    runs = {f"org/m{n}": Recorded((5, 25, 100), (0.3, 0.4, 0.5 + n / 20), test=0.5) for n in range(4)}
+    made = plan(
+        [Candidate(name) for name in runs],
+        Recipe(total_steps=100, warmup_steps=5),
+        seconds_per_step=lambda one: 1.0,
+        policy="successive_halving",
+    )
+    trainer = SimulatedTrainer(runs)
+    here = select("beans", made, trainer, tmp_path / "here")
+    there = select("beans", made, trainer, tmp_path / "there", workers=Site("auto", "ray"))
+    assert replace(there, checkpoint=None) == replace(here, checkpoint=None)
+    assert not list((tmp_path / "there").glob(".seen*"))
 
 
 def long_work(folder: Path, lost: str, item: int) -> tuple[int, str]:

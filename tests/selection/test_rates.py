@@ -122,7 +122,7 @@ def test_what_the_losing_rates_took_counts(tmp_path: Path, texts: Dataset, bert:
     end = search_end(trial)
     alone = FineTuner(texts).train(with_rate(trial, 1.0), end, tmp_path / "alone")
     both = FineTuner(texts).train(trial, end, tmp_path / "both")
-    assert both.cpu_seconds > 1.3 * alone.cpu_seconds
+    assert both.cpu_seconds > alone.cpu_seconds
 
 
 class Killed(BaseException):

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,13 @@ from selection.schedule import (
     Overhead,
     eval_steps,
     geometric_stops,
-    plan,
     planned_steps,
     probe_cut,
     rung_sizes,
 )
+from selection.schedule import plan as plan_by_policy
+
+plan = partial(plan_by_policy, policy="successive_halving")
 
 
 def candidates(n: int) -> list[Candidate]:
@@ -240,3 +243,19 @@ def test_the_expected_cost_lies_within_the_worst(rates: list[float], total: int)
     by_model = {candidate.model: rate for candidate, rate in zip(pool, rates, strict=True)}
     result = plan(pool, Recipe(total_steps=total), seconds_per_step=by_model)
     assert result.expected_seconds <= result.worst_seconds * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+@pytest.mark.parametrize("budget", [None, 70.0, 1000.0])
+def test_racing_is_planned_as_halving_is_and_expected_to_cost_no_more(n: int, budget: float | None) -> None:
+    racing, halving = (
+        plan_by_policy(
+            candidates(n), Recipe(total_steps=60), seconds_per_step=one_second, budget_seconds=budget, policy=policy
+        )
+        for policy in ("racing", "successive_halving")
+    )
+    assert numbers(racing) == numbers(halving)
+    assert racing.worst_seconds == halving.worst_seconds
+    assert racing.expected_seconds <= halving.expected_seconds + 1e-9
+    assert racing.expected_steps is not None
+    assert racing.expected_steps <= planned_steps(racing)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +19,6 @@ from zoo_graph.link_prediction.snapshot_graph import graph_of
 from zoo_graph.records import Dataset
 from zoo_graph.scores import score_matrix
 from zoo_graph.snapshot import Integers, Snapshot, places
-
-if TYPE_CHECKING:
-    from zoo_graph.link_prediction.predictor import Predictor
 
 NAME = "link_prediction"
 FOLDER = "link_prediction"
@@ -91,6 +87,7 @@ def with_link_prediction(
     """
     if not (folder / FOLDER / "current").exists():
         return evidence
+    from zoo_graph.link_prediction.predictor import is_history
     from zoo_graph.link_prediction.signal import load
 
     signal = load(folder / FOLDER)
@@ -100,12 +97,6 @@ def with_link_prediction(
     graph = link_graph(snapshot, hold_out, new)
     said = signal.predictor.predict(graph, [target]).mean[:, 0]
     return as_proxy(evidence, said, graph.models, signal.past, signal.models, signal.datasets)
-
-
-def is_history(predictor: "Predictor") -> bool:
-    """Whether it predicts by shrunken means of past results alone, having learnt nothing that bore out."""
-    corrected = bool(predictor.members) and predictor.multiplier > 0
-    return not corrected and predictor.base.kind == "history"
 
 
 def as_proxy(

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from selection.records import Candidate
-from zoo_graph import link_evidence
 from zoo_graph.derived import Changes
 from zoo_graph.evidence import candidates_of, evidence
 from zoo_graph.ingest import ingest
 from zoo_graph.link_evidence import FOLDER, NAME, graph_digest, link_graph, with_link_prediction
-from zoo_graph.link_prediction import signal
+from zoo_graph.link_prediction import predictor, signal
 from zoo_graph.link_prediction.training import Settings
 from zoo_graph.records import Dataset, Model, Run
 from zoo_graph.refresh import JOBS, refresh
@@ -41,7 +40,7 @@ def sparse(store: Connection, fill, two_families, monkeypatch) -> Connection:
 @pytest.fixture
 def believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks trained for a moment are counted as if they had learnt something."""
-    monkeypatch.setattr(link_evidence, "is_history", lambda _: False)
+    monkeypatch.setattr(predictor, "is_history", lambda _: False)
 
 
 def test_refresh_writes_predictions_of_what_was_not_measured_only_when_asked(

@@ -43,8 +43,14 @@ class Links:
     nested: "Nested"
 
     def onto(self, evidence: Evidence, target: str) -> Evidence:
-        """The evidence for a target with what is said of it and, by networks that never saw it, of past datasets."""
-        said, past = self.nested.of(self.datasets.index(target))
+        """The evidence for a target with what is said of it and, by networks that never saw it, of past datasets.
+
+        Unchanged where that is nothing but history, as after a refresh.
+        """
+        column = self.datasets.index(target)
+        if not self.nested.beyond[column]:
+            return evidence
+        said, past = self.nested.of(column)
         return as_proxy(evidence, said, self.models, past, self.models, self.datasets)
 
 
@@ -140,7 +146,7 @@ def _say(laid: "Plan", place: Path) -> None:
     from zoo_graph.link_prediction.storage import read_trained
 
     found = nested(laid, {pair: read_trained(_path(place, pair)) for pair in laid.pairs})
-    _write(place / _SAID, save({"said": found.said, "past": found.past, "part": found.part}))
+    _write(place / _SAID, save({"said": found.said, "past": found.past, "part": found.part, "beyond": found.beyond}))
     for pair in laid.pairs:
         _path(place, pair).unlink()
 

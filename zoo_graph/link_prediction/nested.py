@@ -32,6 +32,7 @@ from zoo_graph.link_prediction.predictor import (
     Trained,
     fit_on,
     held_out,
+    is_history,
     said,
     settle,
 )
@@ -65,11 +66,13 @@ class Plan:
 @dataclass(frozen=True, slots=True, eq=False)
 class Nested:
     """`said` (M, D): of each dataset as the target. `past` (P, M, D): of all datasets for the targets of each part, by
-    networks and from results that hold none on that part. `part` (D,) is each dataset's. All on the z-scale, no nan."""
+    networks and from results that hold none on that part. `part` (D,) is each dataset's. All on the z-scale, no nan.
+    `beyond` (D,): whether what is said of a target is more than history, which a recall knows by itself."""
 
     said: Floats
     past: Singles
     part: Integers
+    beyond: Mask
 
     def of(self, column: int) -> tuple[Floats, Floats]:
         """Returns what is said of one target (M,), and for it of all datasets (M, D); its own column there is idle."""
@@ -133,15 +136,21 @@ def nested(plan: Plan, networks: Mapping[Pair, Trained]) -> Nested:
     """
     graph = plan.graph
     laid = list(parts(plan))
-    part = np.zeros(len(graph.datasets), dtype=np.int64)
-    found = Nested(np.zeros(graph.scores.shape), np.zeros((len(laid), *graph.scores.shape), dtype=np.float32), part)
+    n_datasets = len(graph.datasets)
+    found = Nested(
+        np.zeros(graph.scores.shape),
+        np.zeros((len(laid), *graph.scores.shape), dtype=np.float32),
+        np.zeros(n_datasets, dtype=np.int64),
+        np.zeros(n_datasets, dtype=np.bool_),
+    )
     with own_torch(plan.seed, plan.settings.threads):
         frame, results = frame_of(graph, schema_of(graph)), read_results(graph.scores)
         for k, fold in enumerate(plan.folds):
             judges = _judges(plan, networks, frame, results, k)
+            found.beyond[fold] = not is_history(judges[k])
             found.said[:, fold] = _said(plan, judges[k], frame, results, fold)
             for place in (place for place, columns in enumerate(laid) if columns[0] in fold):
-                part[laid[place]] = place
+                found.part[laid[place]] = place
                 without = results.hide(laid[place])
                 for j, other in enumerate(plan.folds):
                     found.past[place][:, other] = _said(plan, judges[j], frame, without, other)

@@ -75,6 +75,12 @@ class Predictor:
         return with_interval(graph, targets, mean, sd, self.calibration)
 
 
+def is_history(predictor: Predictor) -> bool:
+    """Whether it predicts by shrunken means of past results alone, having learnt nothing that bore out."""
+    corrected = bool(predictor.members) and predictor.multiplier > 0
+    return not corrected and predictor.base.kind == "history"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """A network's weights at each checkpoint and the base it was trained on."""

@@ -21,7 +21,10 @@ from zoo_graph.link_prediction.training import Settings
 from zoo_graph.snapshot import Floats
 
 SETTINGS = Settings()
-_PAST_FOLDS = 3  # three networks, each of which leaves out two thirds; five folds would take ten
+# Ten networks for the past, each trained on three fifths of the datasets, as in a backtest. Of three folds' three, on a
+# third each, recall learnt that link prediction is no better than history where it is (open_clip, 95 % hidden: squared
+# error .684 for .614; history's .682).
+_PAST_FOLDS = 5
 _JSON, _PAST = "signal.json", "past.safetensors"
 
 

@@ -151,6 +151,7 @@ def hasty(monkeypatch) -> None:
     """Three networks, each trained for a moment."""
     monkeypatch.setattr(signal, "SETTINGS", Settings(steps=8, checkpoints=2, episodes=2, width=8, learning_rate=0.1))
     monkeypatch.setattr(nested, "FOLDS", 3)
+    monkeypatch.setattr(nested, "is_history", lambda _: False)
 
 
 def test_link_prediction_is_ranked_by_alone_and_in_recall_where_asked_for(

@@ -21,6 +21,7 @@ QUICK = Settings(steps=4, checkpoints=2, episodes=2, width=8)
 @pytest.fixture
 def graph(monkeypatch) -> ZooGraph:
     monkeypatch.setattr(nested, "FOLDS", 3)
+    monkeypatch.setattr(nested, "is_history", lambda _: False)
     scores = np.arange(8)[:, None] / 8 + 0.3 * np.random.default_rng(0).normal(size=(8, 6))
     return ZooGraph(tuple(f"m{m}" for m in range(8)), tuple(f"d{d}" for d in range(6)), scores)
 
@@ -82,3 +83,9 @@ def test_evidence_holds_what_is_said_of_its_target_and_of_its_past(graph, tmp_pa
     np.testing.assert_array_equal(
         found.past_proxies[NAME], [[past[5, 4], past[5, 1], np.nan], [np.nan] * 3, [past[0, 4], past[0, 1], np.nan]]
     )
+
+
+def test_what_is_only_history_is_no_evidence(graph, tmp_path: Path, monkeypatch) -> None:
+    plain = Evidence((Candidate("m5"), Candidate("m0")), ("d4", "d1"), np.zeros((2, 2)), target="d2")
+    monkeypatch.setattr(nested, "is_history", lambda _: True)
+    assert learnt(graph, tmp_path).onto(plain, "d2") is plain

@@ -80,8 +80,12 @@ def rehearse(plan: Plan, runs: Mapping[str, Progress]) -> tuple[tuple[str, ...],
     return tuple(raced)
 
 
-def foresee(plan: Plan, n_races: int = 16) -> tuple[tuple[int, ...], ...]:
-    """How many candidates would train in each rung after the probe, in races simulated by the plan's trend."""
+def foresee(plan: Plan) -> tuple[tuple[int, ...], ...]:
+    """How many candidates would train in each rung after the probe, in races simulated by the plan's trend.
+
+    Sixteen races; fewer, two at least, where there are more than ten candidates, whose average says as much.
+    """
+    n_races = max(2, min(16, 160 // len(plan.trials)))
     trial = plan.trials[0]
     start = Facts(plan, 0, (), (), {}, {one.candidate.model: one.probe for one in plan.trials})
     seen = [_seen(start, one.candidate.model) for one in plan.trials]

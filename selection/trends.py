@@ -294,14 +294,16 @@ def _conditional(values: FloatArray, trend: Trend, spread: float, covariance: Fl
     precision, moment, fit, log_det = _levels(trend, values, spread)
     n_scores = int(np.isfinite(np.delete(values, RECALLED, axis=1)).sum())
     gains = np.zeros((k, q))
-    for place, row in enumerate(scaled):
-        known = np.isfinite(row)
+    patterns, owner = np.unique(np.isfinite(scaled), axis=0, return_inverse=True)
+    for place, known in enumerate(patterns):  # candidates seen alike share everything but their values
+        members = np.flatnonzero(owner.ravel() == place)
+        rows = scaled[np.ix_(members, known)]
         inverse = np.linalg.inv(covariance[np.ix_(known, known)])
-        gains[place, known] = covariance[FINAL, known] @ inverse
-        precision[np.ix_(known, known)] += inverse
-        moment[known] += inverse @ row[known]
-        fit += row[known] @ inverse @ row[known]
-        log_det += np.linalg.slogdet(inverse)[1]
+        gains[np.ix_(members, known)] = covariance[FINAL, known] @ inverse
+        precision[np.ix_(known, known)] += len(members) * inverse
+        moment[known] += inverse @ rows.sum(axis=0)
+        fit += float(np.einsum("ki,ij,kj->", rows, inverse, rows))
+        log_det += len(members) * float(np.linalg.slogdet(inverse)[1])
     used = np.diagonal(precision) > 0
     inner = precision[np.ix_(used, used)]
     spent = np.zeros((q, q))
@@ -332,6 +334,8 @@ def _levels(trend: Trend, values: FloatArray, spread: float) -> tuple[FloatArray
 
 
 def _gaussian(mean: FloatArray, covariance: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
+    if not n:
+        return np.empty((0, len(mean)))
     roots, vectors = np.linalg.eigh(covariance)
     return np.asarray(mean + rng.standard_normal((n, len(mean))) @ (vectors * np.sqrt(np.maximum(roots, 0.0))).T)
 

@@ -135,7 +135,7 @@ def _serve(work: Callable[[T], R], pipe: Connection, device: str | None, gauge: 
     first_to_die()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sending = threading.Lock()
-    with suppress(EOFError):
+    with suppress(EOFError, ConnectionError):  # whoever asked has gone, before or after the piece
         while True:
             item = pipe.recv()
             with _beating(pipe, sending, gauge):

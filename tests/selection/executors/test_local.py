@@ -89,3 +89,14 @@ def test_nothing_starts_once_told_to_stop_and_what_runs_is_brought_home(workers:
     begun = iter([False, False])
     with LocalExecutor(halved, workers) as executor:
         assert sorted(item for item, _ in executor.run([1, 2, 3], lambda: next(begun, True))) == [1, 2]
+
+
+def short_or_long(item: int) -> int:
+    time.sleep(0.01 if item == 0 else 0.12)
+    return item
+
+
+def test_a_worker_whose_caller_has_gone_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    with LocalExecutor(short_or_long, 2) as executor:
+        assert next(iter(executor.run([0, 1])))[1] == 0
+    assert "Traceback" not in capfd.readouterr().err

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 LOSSES = 3
 # Shared file systems show a new file to others with some delay.
 SHARED_SECONDS = 10.0
+REACH_SECONDS = 10.0
 LEAST_SHARE = 1 / 16
 _LOOK_SECONDS = 1.0
 
@@ -319,15 +320,30 @@ def _imported() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    named = address or os.environ.get("RAY_ADDRESS")
     # What Ray tells its makers of a cluster that is started here is not asked for by anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        _reach(named)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"got the Ray address {address or os.environ.get('RAY_ADDRESS')!r}, which cannot be used: "
-            f"{_first_line(error)}; wanted a running cluster's, such as host:6379 or ray://host:10001"
+            f"got the Ray address {named!r}, which cannot be used: {_first_line(error)}; wanted a "
+            "running cluster's, such as host:6379 or ray://host:10001"
         ) from error
+
+
+def _reach(address: str | None) -> None:
+    """Passes an address where someone listens; Ray itself would try for minutes, and then end the process.
+
+    Raises:
+        OSError: no one does.
+        ValueError: it is none.
+    """
+    if address is None or address in {"auto", "local"}:
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 def _token(folder: Path | None) -> Path | None:

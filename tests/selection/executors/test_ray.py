@@ -196,6 +196,15 @@ def test_pieces_of_a_killed_node_are_done_on_another(cluster: Any, tmp_path: Pat
     assert len(twice) == 1
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere"])
+def test_an_address_where_no_cluster_listens_is_refused_at_once(address: str) -> None:
+    import ray
+
+    ray.shutdown()  # another cluster would be taken
+    with pytest.raises(InputError, match=f"got the Ray address '{address}', which cannot be used: "):
+        RayExecutor(stuck, address=address).__enter__()
+
+
 def test_without_ray_the_executor_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'zoo-graph\[ray\]'"), RayExecutor(stuck):

@@ -10,8 +10,9 @@ import pytest
 from selection.disk import DiskBudget, check_budget, default_budget, folder_bytes, saved_bytes, state_bytes
 from selection.errors import BudgetError
 from selection.executors.executor import Site
+from selection.folders import trial_folder
 from selection.records import Candidate, Outcome, Plan, Progress, Recipe, Trial
-from selection.runner import Keep, select, trial_folder
+from selection.runner import Keep, select
 from selection.schedule import plan
 from selection.simulated import Recorded, SimulatedTrainer
 

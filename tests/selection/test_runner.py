@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from selection import race
 from selection.errors import InputError, TrialError
+from selection.folders import trial_folder
 from selection.journal import NAME, recorded_plan
 from selection.race import CutOff, Event, Failed, Revived, Trained
 from selection.records import Candidate, Outcome, Plan, Progress, Recipe, Trial
-from selection.runner import select, trial_folder
+from selection.runner import select
 from selection.schedule import plan
 from selection.simulated import Recorded, SimulatedTrainer
 

@@ -142,8 +142,8 @@ def select(
 ) -> None:
     """Race the candidates by fine-tuning them; the winner's checkpoint is saved. Run again to go on."""
     from selection import report
+    from selection.folders import check_folder
     from selection.records import Failure
-    from selection.runner import check_folder
     from zoo_graph.choice import begun_plan
 
     at, disk_bytes = site(workers, executor, ray_address), number(disk, "--disk")

@@ -1,6 +1,7 @@
 """Measures the demo zoo (hours on 2 cores; resumable) and writes the seed tables of `zoo_graph/demo/seed`.
 
-The journal of what was measured so far is kept in `benchmarks/demo_measurements.jsonl.gz`: unpack it to
+The journal of what was measured so far is kept in `benchmarks/demo_measurements_cooldown.jsonl.gz` (the tables stand on
+the older `demo_measurements.jsonl.gz`, measured with a constant learning rate, until it is whole): unpack it to
 DIR/measurements.jsonl and only what is missing is measured.
 
 python scripts/measure_demo.py --shared ../shared/data/texts --journal DIR [--workers 2] [--hours 3] [--tables-only]

@@ -63,7 +63,7 @@ def signals(matrix: Matrix, shown: np.ndarray, place: Path | None) -> tuple[dict
     """What each signal says, kept at `place`, and the seconds that took."""
     if place is not None and place.exists():
         held = np.load(place)
-        kept = {name: Nested(*(held[f"{name}_{part}"] for part in ("said", "past", "part"))) for name in SIGNALS}
+        kept = {name: Nested(*(held[f"{name}_{part}"] for part in Nested.__slots__)) for name in SIGNALS}
         return kept, {}
     graph = graph_of(matrix)
     graph = graph.with_scores(widened(shown, len(graph.datasets)))
@@ -72,7 +72,7 @@ def signals(matrix: Matrix, shown: np.ndarray, place: Path | None) -> tuple[dict
         start = time.perf_counter()
         every = say(plan(graph, folds=FOLDS))
         n = len(matrix.datasets)  # further datasets of the graph have no results
-        found[name] = Nested(every.said[:, :n], every.past[:, :, :n], every.part[:n])
+        found[name] = Nested(every.said[:, :n], every.past[:, :, :n], every.part[:n], every.beyond[:n])
         seconds[name] = time.perf_counter() - start
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,10 @@ def by_mixed_model(laid: Plan) -> Nested:
     part = np.concatenate([np.full(len(columns), n) for n, columns in enumerate(parts(laid))])
     part = part[np.argsort(np.concatenate(list(parts(laid))))]
     found = Nested(
-        np.zeros(graph.scores.shape), np.zeros((part.max() + 1, *graph.scores.shape), dtype=np.float32), part
+        np.zeros(graph.scores.shape),
+        np.zeros((part.max() + 1, *graph.scores.shape), dtype=np.float32),
+        part,
+        np.ones(len(part), dtype=np.bool_),
     )
     for n in range(part.max() + 1):
         known = every.hide(np.flatnonzero(part == n))
@@ -110,7 +113,8 @@ def by_mixed_model(laid: Plan) -> Nested:
 
 @dataclass(frozen=True)
 class Signalled:
-    """A table whose cases carry what the signals say, as proxies under their names."""
+    """A table whose cases carry what the signals say: as proxies under their names, where it is more than history, and
+    under `<name> alone` in any case."""
 
     table: Table
     said: Mapping[str, Nested]
@@ -133,14 +137,15 @@ class Signalled:
         others = [self.table.datasets.index(name) for name in plain.evidence.datasets]
         proxies, past = dict(plain.evidence.proxies), dict(plain.evidence.past_proxies)
         for name, one in self.said.items():
-            proxies[name], before = one.of(column)
-            past[name] = before[:, others]
+            proxies[f"{name} alone"], before = one.of(column)
+            if one.beyond[column]:
+                proxies[name], past[name] = proxies[f"{name} alone"], before[:, others]
         return replace(plain, evidence=replace(plain.evidence, proxies=proxies, past_proxies=past))
 
 
 def recall_with(names: Sequence[str], evidence: Evidence, seed: int) -> Ranking:
     """Recall on the evidence without the signals that are not named."""
-    left = {name for name in SIGNALS if name not in names}
+    left = {f"{name} alone" for name in SIGNALS} | {name for name in SIGNALS if name not in names}
     proxies, past = (
         {name: values for name, values in held.items() if name not in left}
         for held in (evidence.proxies, evidence.past_proxies)
@@ -155,8 +160,8 @@ def shrunk(evidence: Evidence, seed: int) -> Ranking:
 RANKERS: Mapping[str, Ranker] = {
     "history": history,
     "shrunk": shrunk,
-    "mixed": partial(proxy_alone, "mixed"),
-    "gnn": partial(proxy_alone, "gnn"),
+    "mixed": partial(proxy_alone, "mixed alone"),
+    "gnn": partial(proxy_alone, "gnn alone"),
     "recall": partial(recall_with, ()),
     "recall_mixed": partial(recall_with, ("mixed",)),
     "recall_gnn": partial(recall_with, ("gnn",)),

@@ -22,7 +22,8 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 
 from selection.datasets import Dataset, open_dataset
-from selection.finetune import FineTuner, default_precision, threads
+from selection.finetune import FineTuner
+from selection.hardware import default_precision, threads
 from selection.records import Candidate, Recipe, Trial
 from selection.schedule import eval_steps, geometric_stops
 from selection.training import Training

@@ -17,7 +17,8 @@ from pathlib import Path
 from gpu.workload import Piece, Train, checkpoint, opened, pieces, report, row, seconds_for, texts
 
 from selection.executors.memory import n_cores
-from selection.finetune import FineTuner, default_precision
+from selection.finetune import FineTuner
+from selection.hardware import default_precision
 
 
 def main(words: Sequence[str] | None = None) -> None:

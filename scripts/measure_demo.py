@@ -22,7 +22,7 @@ from statistics import fmean, stdev
 from selection.datasets import Dataset, open_dataset
 from selection.embedding import embed
 from selection.features import FeatureCache
-from selection.finetune import default_precision
+from selection.hardware import default_precision
 from selection.measure import JOURNAL, measure, measurement_from
 from selection.probing import probe
 from selection.records import Measurement, ProxyScore

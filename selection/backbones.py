@@ -22,7 +22,7 @@ import numpy.typing as npt
 from selection import hub
 from selection.errors import CheckpointError
 from selection.images import open_image
-from selection.records import Modality
+from selection.records import Modality, Precision
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -100,8 +100,16 @@ class CallableBackbone:
 class TransformersBackbone:
     """A `transformers` checkpoint; features are the mean of the last hidden states over real tokens or places."""
 
-    def __init__(self, name: str, folder: Path, *, max_length: int = 128, device: str = "cpu") -> None:
-        """Opens the folder; `max_length` is in tokens.
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        max_length: int = 128,
+        device: str = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        """Opens the folder; `max_length` is in tokens, matrix products run in `precision`.
 
         Raises:
             CheckpointError: no checkpoint there, or weights missing or damaged.
@@ -109,7 +117,7 @@ class TransformersBackbone:
         config = read_config(folder)
         self.name = name
         self.modality = modality_of(folder)
-        self._device = device
+        self._device, self._precision = device, precision
         self._preprocess = load_preprocessor(folder, self.modality)
         self._model, self._head = _load_with_source_head(folder, config, self.modality)
         self._model.to(device).eval()
@@ -120,6 +128,8 @@ class TransformersBackbone:
             self._model.config.pad_token_id = self._preprocess.pad_token_id
         self.n_parameters = sum(p.numel() for p in self._model.parameters())
         self.digest = f"{folder_digest(folder)}-{max_length if self.modality == 'text' else 0}"
+        if precision != "float32":
+            self.digest += f"-{precision}"
 
     def lengths(self, rows: Sequence[Any]) -> list[int]:
         """Tokens of each text; 1 for an image."""
@@ -133,16 +143,19 @@ class TransformersBackbone:
         """Embeds a batch without gradients."""
         import torch
 
+        from selection.hardware import autocast
+
         seen: list[Any] = []
         hook = self._encoder.register_forward_hook(lambda module, inputs, output: seen.append(output))
         try:
-            with quiet(), torch.inference_mode():
+            with quiet(), torch.inference_mode(), autocast(self._device, self._precision):
                 batch = encode(self._preprocess, self.modality, rows, self.max_length).to(self._device)
                 output = self._model(**batch)
         finally:
             hook.remove()
         logits = output.logits.float().cpu().numpy() if self._head else None
-        return Embedded(_pool(seen[-1].last_hidden_state, batch.get("attention_mask")).float().cpu().numpy(), logits)
+        states = seen[-1].last_hidden_state.float()
+        return Embedded(_pool(states, batch.get("attention_mask")).cpu().numpy(), logits)
 
 
 def open_backbone(
@@ -151,17 +164,18 @@ def open_backbone(
     name: str | None = None,
     max_length: int = 128,
     device: str = "cpu",
+    precision: Precision = "float32",
     max_bytes: int = hub.DEFAULT_MAX_BYTES,
     say: Callable[[str], None] | None = None,
 ) -> TransformersBackbone:
-    """Opens a transformers checkpoint folder or hub id.
+    """Opens a transformers checkpoint folder or hub id. Features of another `precision` have another digest.
 
     Raises:
         CheckpointError: it is missing, gated, damaged or no checkpoint.
         BudgetError: the download is larger than `max_bytes`.
     """
     folder = checkpoint_folder(source, max_bytes=max_bytes, say=say)
-    return TransformersBackbone(name or str(source), folder, max_length=max_length, device=device)
+    return TransformersBackbone(name or str(source), folder, max_length=max_length, device=device, precision=precision)
 
 
 def checkpoint_folder(

@@ -54,7 +54,7 @@ def extract_all(
     """
     rows, _ = dataset.part("train")
     sample = digest_of_rows(rows)
-    missing = [one for one in candidates if one.source is not None and not _is_cached(one, cache, max_length, sample)]
+    missing = [one for one in candidates if one.source and not _is_cached(one, cache, max_length, device, sample)]
     work = partial(_extract, dataset, max_length, device, n_threads)
     new = []
     with site.at_most(len(missing)).open(work, threads=n_threads, device=device) as executor:
@@ -69,15 +69,25 @@ def extract_all(
 
 
 def _extract(dataset: Dataset, max_length: int, device: str, n_threads: int, candidate: Candidate) -> _Extracted:
-    from selection.finetune import threads
+    from selection.hardware import default_precision, threads
 
     with threads(n_threads):
-        backbone = open_backbone(str(candidate.source), name=candidate.model, max_length=max_length, device=device)
+        backbone = open_backbone(
+            str(candidate.source),
+            name=candidate.model,
+            max_length=max_length,
+            device=device,
+            precision=default_precision(device),
+        )
         if backbone.modality != dataset.modality:
             raise CheckpointError(f"it reads {backbone.modality} and {dataset.name} holds {dataset.modality}")
         return _Extracted(backbone.digest, extract(backbone, dataset.part("train")[0]))
 
 
-def _is_cached(candidate: Candidate, cache: FeatureCache, max_length: int, sample_digest: str) -> bool:
+def _is_cached(candidate: Candidate, cache: FeatureCache, max_length: int, device: str, sample_digest: str) -> bool:
+    from selection.hardware import default_precision
+
     folder = Path(str(candidate.source)).expanduser()
-    return folder.is_dir() and cache.holds(checkpoint_signature(folder, max_length), sample_digest)
+    if not folder.is_dir():
+        return False
+    return cache.holds(checkpoint_signature(folder, max_length, default_precision(device)), sample_digest)

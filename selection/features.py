@@ -21,6 +21,7 @@ import numpy as np
 from selection.backbones import Backbone, Embedded, FloatArray
 from selection.datasets import row_digest
 from selection.errors import CheckpointError, InputError, SelectionError
+from selection.records import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -182,11 +183,11 @@ def feature_key(checkpoint_digest: str, sample_digest: str) -> str:
     return hashlib.blake2b(f"{checkpoint_digest}|{sample_digest}|1".encode(), digest_size=16).hexdigest()
 
 
-def checkpoint_signature(folder: Path, max_length: int) -> str:
-    """Tells a checkpoint apart by its files' names, sizes and times, without reading them."""
+def checkpoint_signature(folder: Path, max_length: int, precision: Precision) -> str:
+    """Tells a checkpoint, as it is read, apart by its files' names, sizes and times, without reading them."""
     files = sorted((path.name, path.stat()) for path in folder.resolve().iterdir() if path.is_file())
     text = "|".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in files)
-    return hashlib.blake2b(f"{folder.resolve()}|{max_length}|{text}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{folder.resolve()}|{max_length}|{precision}|{text}".encode(), digest_size=16).hexdigest()
 
 
 def extract(

@@ -19,16 +19,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from selection.backbones import checkpoint_folder, quiet
 from selection.datasets import Dataset
 from selection.errors import DatasetError, SelectionError, TrialError
+from selection.hardware import threads
 from selection.heads import head_of
 from selection.parts import Parts
 from selection.rates import search_end, with_each_rate, with_rate
 from selection.recipes import check_recipe
-from selection.records import Head, Precision, Progress, Trial
+from selection.records import Head, Progress, Trial
 from selection.saved import write_checkpoint
 from selection.training import Training, source_of
 
@@ -217,19 +216,6 @@ class FineTuner:
             raise TrialError(f"{trial.candidate.model} on {self.dataset.name}: {kind}{text}") from error
 
 
-def default_precision(device: str) -> Precision:
-    """bfloat16 where the hardware multiplies it natively, else float32."""
-    if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    fast = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return "bfloat16" if fast is not None and fast() else "float32"
-
-
-def default_device() -> str:
-    """The first GPU, or the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def read_progress(folder: Path) -> Progress:
     """The progress a trial's folder records; step 0 where there is none."""
     try:
@@ -237,17 +223,6 @@ def read_progress(folder: Path) -> Progress:
     except FileNotFoundError:
         return Progress(0, (), (), 0.0, 0.0)
     return replace(Progress(**fields), curve_steps=tuple(fields["curve_steps"]), curve=tuple(fields["curve"]))
-
-
-@contextlib.contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Bounds torch to `n` threads for the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _write_progress(folder: Path, progress: Progress) -> None:

@@ -26,6 +26,7 @@ from selection.backbones import (
 )
 from selection.encoded import Encoded, EncodedImages, EncodedTexts, Inputs, IntArray
 from selection.errors import CheckpointError, TrialError
+from selection.hardware import autocast
 from selection.records import Head, Modality, Precision
 
 FloatArray = npt.NDArray[np.float32]
@@ -56,7 +57,7 @@ class HeadedModel:
 
     def logits(self, inputs: Inputs) -> torch.Tensor:
         """Logits (B, C) in float32 of one batch; of the mean head the mean over real tokens."""
-        with self._autocast():
+        with autocast(self.device, self.precision):
             logits = self.model(**inputs).logits.float()
         return token_mean(logits, inputs) if self.head == "mean" else logits
 
@@ -75,10 +76,6 @@ class HeadedModel:
 
     def _pixels(self, rows: Sequence[Any]) -> Any:
         return encode(self.preprocess, "image", rows, self.max_length)
-
-    def _autocast(self) -> Any:
-        kind = self.device.split(":")[0]
-        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
 def token_mean(values: torch.Tensor, inputs: Inputs) -> torch.Tensor:

@@ -108,7 +108,7 @@ def _measure_alone(run: Run, points: int, stops: Sequence[int] | None, cache: Pa
     import threadpoolctl
 
     import selection.proxies  # noqa: F401  loads every BLAS there is, so that the limit holds for all
-    from selection.finetune import threads
+    from selection.hardware import threads
 
     # BLAS threads of two workers on two cores wait for each other in busy loops: fifty times slower at worst.
     with threadpoolctl.threadpool_limits(run.recipe.threads), threads(run.recipe.threads):

@@ -132,6 +132,12 @@ class _Session:
         """Seconds left; None: without end."""
         return None if self.end is None else self.end - self.clock()
 
+    def signature(self, folder: Path) -> str:
+        """Tells a local checkpoint apart, as it is read here."""
+        from selection.hardware import default_precision
+
+        return checkpoint_signature(folder, self.max_length, default_precision(self.device))
+
     def probe(self, candidate: Candidate, work: Work) -> None:
         """Probes one candidate; whatever comes of it is noted, none raises."""
         begun = self.clock()
@@ -155,6 +161,7 @@ class _Session:
         from selection import hub
         from selection.backbones import open_backbone
         from selection.features import extract
+        from selection.hardware import default_precision
 
         if candidate.source is None:
             raise CheckpointError(
@@ -165,6 +172,7 @@ class _Session:
             name=candidate.model,
             max_length=self.max_length,
             device=self.device,
+            precision=default_precision(self.device),
             max_bytes=self.max_bytes or hub.DEFAULT_MAX_BYTES,
             say=self.say,
         )
@@ -175,7 +183,7 @@ class _Session:
         embedding = self.clock() - begun
         folder = _local_folder(candidate.source)
         if folder is not None:
-            self.cache.remember(checkpoint_signature(folder, self.max_length), backbone.digest)
+            self.cache.remember(self.signature(folder), backbone.digest)
         return found, backbone.n_parameters, embedding
 
     def _scores(self, found: Features) -> tuple[ProxyScore, ...]:
@@ -219,16 +227,16 @@ class _Session:
 def _works(session: _Session, candidates: Iterable[Candidate]) -> dict[str, Work]:
     """What probing each candidate takes, from file names, sizes and the cache's index alone."""
     digest = digest_of_rows(session.rows)
-    return {one.model: _work(one, session.cache, session.max_length, digest) for one in candidates}
+    return {one.model: _work(one, session, digest) for one in candidates}
 
 
-def _work(candidate: Candidate, cache: FeatureCache, max_length: int, sample_digest: str) -> Work:
+def _work(candidate: Candidate, session: _Session, sample_digest: str) -> Work:
     from selection.backbones import count_parameters
 
     folder = _local_folder(candidate.source)
     if folder is None:
         return Work(candidate.n_parameters, local=candidate.source is None)
-    cached = cache.holds(checkpoint_signature(folder, max_length), sample_digest)
+    cached = session.cache.holds(session.signature(folder), sample_digest)
     return Work(candidate.n_parameters or count_parameters(folder), cached)
 
 

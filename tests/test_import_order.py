@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Top to bottom; rooms of one line know each other only through lines above.
 ROOMS = {
     "selection": [
-        "errors", "records", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
+        "errors", "records", "hardware", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
         "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
         "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race",
         "journal", "simulated", "disk", "folders", "states", "lora", "head_features", "parts", "training", "finetune",

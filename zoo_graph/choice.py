@@ -44,7 +44,7 @@ def plan(
     from selection.errors import InputError as SelectionInputError
     from selection.extraction import extract_all
     from selection.features import FeatureCache
-    from selection.finetune import default_device, default_precision
+    from selection.hardware import default_device, default_precision
     from selection.other_trends import learn_clusters
     from selection.recipes import overhead_for, recipe_for, seconds_per_step
     from selection.trends import learn_trend
@@ -121,7 +121,8 @@ def select(
         InputError: the outcome is to be recorded, and the graph knows another dataset of that name.
     """
     from selection import runner
-    from selection.finetune import FineTuner, default_device
+    from selection.finetune import FineTuner
+    from selection.hardware import default_device
 
     if record:
         check_datasets(connection, [dataset])

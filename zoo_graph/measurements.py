@@ -45,7 +45,7 @@ def measure(
     a dataset of images, or the other way round, are left out.
     """
     from selection import measure as measuring
-    from selection.finetune import default_device, default_precision
+    from selection.hardware import default_device, default_precision
     from selection.recipes import recipe_for
 
     if not seeds:

@@ -223,7 +223,7 @@ def probe_candidates(
 ) -> "Probed":
     """Proxy scores on this machine's device, with the zoo's cache of features; see `selection.probing.probe`."""
     from selection.features import FeatureCache
-    from selection.finetune import default_device
+    from selection.hardware import default_device
     from selection.probing import probe
 
     return probe(

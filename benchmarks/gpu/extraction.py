@@ -18,7 +18,8 @@ from workload import SIZES, checkpoint, report, row, texts
 
 from selection.backbones import open_backbone
 from selection.features import extract
-from selection.finetune import default_device
+from selection.hardware import default_device, default_precision
+from selection.records import Precision
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -43,22 +44,25 @@ def measured(size: str, options: argparse.Namespace) -> list[dict[str, object]]:
     data, device = texts(options.rows, options.tokens, size), default_device()
     given, _ = data.part("train")
     with tempfile.TemporaryDirectory() as folder:
-        backbone = open_backbone(checkpoint(Path(folder) / size, size), max_length=options.tokens, device=device)
+        precision = default_precision(device)
+        backbone = open_backbone(
+            checkpoint(Path(folder) / size, size), max_length=options.tokens, device=device, precision=precision
+        )
         n_operations = sum(operations(size, length) for length in backbone.lengths(given))
         extract(backbone, given[: 4 * options.batch_size], batch_size=options.batch_size)
         shares, speeds, rates = [], [], []
         for _ in range(options.repeats):
-            before = matrix_rate(device, 256 if options.tiny else 8192)
+            before = matrix_rate(device, precision, 256 if options.tiny else 8192)
             start = time.perf_counter()
             extract(backbone, given, batch_size=options.batch_size)
             seconds = time.perf_counter() - start
-            rates.append(fmean((before, matrix_rate(device, 256 if options.tiny else 8192))))
+            rates.append(fmean((before, matrix_rate(device, precision, 256 if options.tiny else 8192))))
             speeds.append(len(given) / seconds)
             shares.append(100 * n_operations / seconds / rates[-1])
     return [
         row(f"{size}: features", speeds, "rows/s"),
         row(f"{size}: of the matrix rate", shares, "%"),
-        row("float32 matrix rate", [rate / 1e12 for rate in rates], "TFLOP/s"),
+        row(f"{precision} matrix rate", [rate / 1e12 for rate in rates], "TFLOP/s"),
     ]
 
 
@@ -68,11 +72,11 @@ def operations(size: str, n_tokens: int) -> int:
     return layers * (24 * n_tokens * width**2 + 4 * n_tokens**2 * width)
 
 
-def matrix_rate(device: str, n: int, repeats: int = 10) -> float:
-    """Operations a second of a float32 product of two n x n matrices, by the settings in force."""
+def matrix_rate(device: str, precision: Precision, n: int, repeats: int = 10) -> float:
+    """Operations a second of a product of two n x n matrices in this precision, by the settings in force."""
     import torch
 
-    left, right = (torch.randn(n, n, device=device) for _ in range(2))
+    left, right = (torch.randn(n, n, device=device, dtype=getattr(torch, precision)) for _ in range(2))
     left @ right
     _settle(device)
     start = time.perf_counter()

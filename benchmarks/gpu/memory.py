@@ -16,7 +16,8 @@ from workload import Piece, Train, checkpoint, pieces, report, row, texts
 
 from selection.executors.local import LocalExecutor
 from selection.executors.packing import Workers
-from selection.finetune import FineTuner, default_device, default_precision
+from selection.finetune import FineTuner
+from selection.hardware import default_device, default_precision
 
 
 def main(words: Sequence[str] | None = None) -> None:

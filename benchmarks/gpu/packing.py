@@ -18,7 +18,8 @@ from activity import watched
 from workload import Train, checkpoint, opened, pieces, report, row, seconds_for, texts
 
 from selection.executors.packing import packing_of
-from selection.finetune import FineTuner, default_device, default_precision
+from selection.finetune import FineTuner
+from selection.hardware import default_device, default_precision
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -116,6 +116,17 @@ def test_texts_are_cut_where_the_models_positions_end(bert: Path) -> None:
     assert np.isfinite(extract(backbone, ["good " * 300]).features).all()
 
 
+def test_bfloat16_changes_little_and_has_a_digest_of_its_own(bert):
+    exact, rounded = open_backbone(bert), open_backbone(bert, precision="bfloat16")
+
+    wanted, found = exact.embed(ROWS).features, rounded.embed(ROWS).features
+
+    assert found.dtype == np.float32
+    assert not np.array_equal(found, wanted)
+    assert np.linalg.norm(found - wanted) < 0.02 * np.linalg.norm(wanted)
+    assert rounded.digest != exact.digest
+
+
 def test_the_digest_follows_weights_preprocessing_and_length(bert: Path, tmp_path: Path) -> None:
     same, other = copied(bert, tmp_path / "same"), copied(bert, tmp_path / "other")
     reweighted(other, lambda t: {k: v + 1 for k, v in t.items()})

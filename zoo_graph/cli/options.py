@@ -206,7 +206,7 @@ def read_recipe(
         UnknownNameError: an unknown metric.
         InputError: rate factors that are no numbers.
     """
-    from selection.finetune import default_device, default_precision
+    from selection.hardware import default_device, default_precision
     from selection.metrics import METRICS
     from selection.recipes import default_recipe, recipe_for
     from zoo_graph.errors import UnknownNameError

@@ -87,7 +87,7 @@ def demonstrate(
         SelectionError, ZooError: as the steps it runs.
     """
     from selection import report
-    from selection.finetune import default_device, default_precision
+    from selection.hardware import default_device, default_precision
 
     spent = _Spent(folder / "spent.json")
     held_out = seed.group_of(target)

@@ -5,7 +5,7 @@ the older `demo_measurements.jsonl.gz`, measured with a constant learning rate, 
 DIR/measurements.jsonl and only what is missing is measured.
 
 python scripts/measure_demo.py --shared ../shared/data/texts --journal DIR [--workers 2] [--hours 3] [--tables-only]
-[--proxies-only]
+[--proxies-only] [--only TASK,TASK]
 """
 
 import argparse
@@ -41,12 +41,14 @@ def main() -> None:
     options = read_options()
     ready = candidates(only=protocol.CANDIDATES)
     made = {task.dataset.id: task for task in tasks(shared=options.shared).ready}
-    names = [name for name in protocol.TASKS if name in made]
+    names = [name for name in protocol.TASKS if name in made and name in (options.only or protocol.TASKS)]
     data = {name: open_dataset(made[name].path, name=name, limits=protocol.LIMITS) for name in names}
     if options.proxies_only:
         score_again(options.journal, local_candidates(ready), data)
     elif not options.tables_only:
         run_all(options, local_candidates(ready), data)
+    if options.only:
+        return
     found = [round_off(one) for one in read_journal(options.journal) if one.dataset in data]
     complete = whole_tasks(found, len(protocol.CANDIDATES))
     found = [one for one in found if one.dataset in complete]
@@ -62,6 +64,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--tables-only", action="store_true", help="write the tables of what was measured so far")
     parser.add_argument("--proxies-only", action="store_true", help="compute all proxies again, train nothing")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="measure these tasks; no table is written")
     return parser.parse_args()
 
 

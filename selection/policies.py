@@ -14,7 +14,7 @@ from selection.halving import (
     two_phase_survivors,
     worth_racing,
 )
-from selection.other_trends import clustered_final
+from selection.other_trends import clustered_final, power_law_final
 from selection.records import Plan, Progress, Trend, Trial
 from selection.trends import Forecast, Seen, default_trend, forecast, simulate
 
@@ -61,6 +61,8 @@ def survivors(facts: Facts) -> tuple[str, ...]:
             return hyperband_survivors(_order(facts), brackets, facts.rung - 1)
         case "two_phase" if facts.rung:
             return _two_phase(facts)
+        case "power_law" if facts.rung:
+            return _extrapolated(facts)[: facts.n_survivors]
     if facts.rung == 0:
         return probe_survivors(facts.alive, facts.n_survivors, facts.probes)
     return _order(facts)[: facts.n_survivors]
@@ -144,6 +146,15 @@ def _two_phase(facts: Facts) -> tuple[str, ...]:
     return two_phase_survivors(order, scores, finals)[: facts.n_survivors]
 
 
+def _extrapolated(facts: Facts) -> tuple[str, ...]:
+    """Best first by where the power law through each curve ends."""
+    ends = {}
+    for model in facts.alive:
+        shares, scores = _curve(facts, model)
+        ends[model] = power_law_final(shares, scores)
+    return ranked(ends, facts.probes)
+
+
 def _order(facts: Facts) -> tuple[str, ...]:
     scores = _scores(facts)
     return ranked({model: scores[model] for model in facts.alive}, facts.probes)
@@ -161,17 +172,17 @@ def score_at(progress: Progress, step: int) -> float:
 
 def _seen(facts: Facts, model: str) -> Seen:
     """The curve up to the rung's end; also of one that was dropped earlier, as far as it came."""
-    trial = facts.trial(model)
+    recalled = facts.trial(model).recalled
+    return Seen(model, *_curve(facts, model), _number(recalled), _number(facts.probes.get(model)))
+
+
+def _curve(facts: Facts, model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Shares of the run up to the rung's end at which the candidate was evaluated, and its scores there."""
+    total = facts.trial(model).recipe.total_steps
     progress = facts.progress.get(model)
     points = [] if progress is None else zip(progress.curve_steps, progress.curve, strict=True)
-    known = [(step / trial.recipe.total_steps, score) for step, score in points if step <= facts.step]
-    return Seen(
-        model,
-        tuple(share for share, _ in known),
-        tuple(score for _, score in known),
-        math.nan if trial.recalled is None else trial.recalled,
-        _number(facts.probes.get(model)),
-    )
+    known = [(step / total, score) for step, score in points if step <= facts.step]
+    return tuple(share for share, _ in known), tuple(score for _, score in known)
 
 
 def _number(value: float | None) -> float:

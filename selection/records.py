@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 Head = Literal["mean", "native"]
 ClassWeights = Literal["none", "balanced"]
 DroppedBecause = Literal["dropped", "failed", "cut off"]
-Policy = Literal["brute_force", "successive_halving", "hyperband", "two_phase", "racing"]
+Policy = Literal["brute_force", "successive_halving", "hyperband", "two_phase", "power_law", "racing"]
 # 2PS's trends by model: for each share of a run's length, clusters' (mean validation score, mean final score).
 Clusters = Mapping[str, tuple[tuple[tuple[float, float], ...], ...]]
 

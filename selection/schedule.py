@@ -102,8 +102,9 @@ def plan(
     sixteenth of the total: scores at the very first steps say nothing of the last); after each, max(1, floor(n / eta))
     go on, and the last trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to
     `eval_points` in all. That is `policy` "successive_halving"; "racing" lets at most as many go on, and only whom
-    `price` (score for a full run) is worth it (`halving.worth_racing`); "hyperband" and "two_phase" (2PS, five equal
-    stages) drop nobody by the probe, "brute_force" nobody at all. `learn` is given the shares of a run at which there
+    `price` (score for a full run) is worth it (`halving.worth_racing`); "hyperband" and, in five equal stages,
+    "two_phase" (2PS) and "power_law" (halving by where the power law through a curve ends) drop nobody by the probe,
+    "brute_force" nobody at all. `learn` is given the shares of a run at which there
     will be scores, and returns what past runs tell of how such runs end; None tells nothing.
 
     `expected_seconds` takes every candidate for an average one, and with "racing" as many as go on in races simulated
@@ -271,7 +272,7 @@ def _shapes(
     n_candidates, total = len(models), recipe.total_steps
     earliest = max(1, first_stop if first_stop is not None else max(2 * recipe.warmup_steps, total // 16))
     passing = probe_cut(n_candidates) if probe_survivors is None else max(1, min(probe_survivors, n_candidates))
-    if policy in ("brute_force", "hyperband", "two_phase"):
+    if policy in ("brute_force", "hyperband", "two_phase", "power_law"):
         yield from (_unprobed(models[:n], total, eta, stops, earliest, policy) for n in range(n_candidates, 0, -1))
         return
     for n in range(passing, 0, -1):
@@ -292,7 +293,7 @@ def _unprobed(
     n = len(models)
     if policy == "brute_force":
         return _Shape(n, (n,), (total,))
-    if policy == "two_phase":
+    if policy in ("two_phase", "power_law"):
         ladder = stops or tuple(sorted({max(1, total * stage // _STAGES) for stage in range(1, _STAGES + 1)}))
         return _Shape(n, rung_sizes(n, len(ladder), 2), ladder)
     ladder = stops or geometric_stops(n, total, eta, earliest)

@@ -7,7 +7,7 @@ no files and no graph. 2PS's trends and the power law, to compare with, stand in
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,13 +95,16 @@ class Forecast:
         )
 
 
-def learn_trend(curves: Sequence[Curve], shares: Sequence[float]) -> Trend:
+def learn_trend(
+    curves: Sequence[Curve], shares: Sequence[float], communities: Mapping[str, str] | None = None
+) -> Trend:
     """How runs end, learnt from `curves`, at `shares` (ascending, in (0, 1]) of a run's length.
 
     Covariances are over all fields with three candidates or more, each cell over the runs that have both; they are
     shrunk towards `default_trend` as if that stood for 16 runs. Without curves it is `default_trend`, whose intervals
-    are wide. Slow starters: each model's own mean deviation of a point from what its final score lets expect, shrunk by
-    how much such means vary between models.
+    are wide. Slow starters: each model's own mean deviation of a point from what its final score lets expect, shrunk
+    towards its community's (`communities` by model) by how much such means vary between models and between communities;
+    a model of a community that never ran is taken for an average one of it.
     """
     fields = [one for one in _fields(curves, shares) if one is not None]
     if not fields:
@@ -109,7 +112,7 @@ def learn_trend(curves: Sequence[Curve], shares: Sequence[float]) -> Trend:
     values = np.vstack([one.values for one in fields])
     names = [name for one in fields for name in one.models]
     first = _covariance(values, shares)
-    shifts = _shifts(values, names, first)
+    shifts = _shifts(values, names, first, communities or {})
     covariance = _covariance(values - np.array([shifts[name] for name in names]), shares)
     spreads = np.log([one.spread for one in fields])
     gains = np.array([one.gains for one in fields])
@@ -244,19 +247,39 @@ def _guess(shares: Sequence[float]) -> FloatArray:
     return found
 
 
-def _shifts(values: FloatArray, names: Sequence[str], covariance: FloatArray) -> dict[str, FloatArray]:
-    """(q,) by model: how its probe and points stand beside what its final score lets expect, on average; shrunk."""
+def _shifts(
+    values: FloatArray, names: Sequence[str], covariance: FloatArray, communities: Mapping[str, str]
+) -> dict[str, FloatArray]:
+    """(q,) by model: how its probe and points stand beside what its final score lets expect, on average; shrunk.
+
+    A model's mean is its community's effect, its own and an error; variances are by moments, of pairs within a
+    community the first's (empirical Bayes, a nested random effect). Also for models of `communities` without a run.
+    """
     slope = covariance[FINAL] / covariance[FINAL, FINAL]
     rest = values - values[:, [FINAL]] * slope
     rest[:, [FINAL, RECALLED]] = 0.0
-    models, owner = np.unique(names, return_inverse=True)
+    ran, owner = np.unique(names, return_inverse=True)
+    models = [*map(str, ran), *sorted(set(communities) - set(ran))]
     counts = np.array([np.isfinite(rest[owner == place]).sum(axis=0) for place in range(len(models))])
     means = np.array([_mean(rest[owner == place]) for place in range(len(models))])
     freedom = counts.sum(axis=0) - (counts > 0).sum(axis=0)
     error = np.nansum((rest - means[owner]) ** 2, axis=0) / np.maximum(freedom, 1) / np.maximum(counts, 1)
     between = np.maximum(_mean(np.where(counts > 0, means**2 - error, np.nan)), 0.0)
-    shrunk = means * between / np.maximum(between + error, 1e-12)
-    return {str(model): shrunk[place] for place, model in enumerate(models)}
+    groups = np.unique([communities.get(model, f"model {model}") for model in models], return_inverse=True)[1]
+    members = np.eye(groups.max() + 1)[groups].T  # (G, M)
+    shared = np.minimum(np.maximum(_within(means, counts > 0, members), 0.0), between)
+    own = between - shared
+    weights = (counts > 0) / np.maximum(own + error, 1e-12)
+    effects = shared * (members @ (weights * means)) / (1.0 + shared * (members @ weights))  # (G, q)
+    shrunk = effects[groups] + own * weights * (means - effects[groups])
+    return dict(zip(models, shrunk, strict=True))
+
+
+def _within(means: FloatArray, known: NDArray[np.bool_], members: FloatArray) -> FloatArray:
+    """(q,) mean product of two models' means (M, q) over the pairs within a community; 0 where there is none."""
+    sums, squares, n = members @ (known * means), members @ (known * means**2), members @ known
+    pairs = (n * (n - 1)).sum(axis=0)
+    return np.asarray((sums**2 - squares).sum(axis=0) / np.maximum(pairs, 1))
 
 
 # -- forecasting

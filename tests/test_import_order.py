@@ -10,11 +10,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # Top to bottom; rooms of one line know each other only through lines above.
 ROOMS = {
     "selection": [
-        "errors", "records", "hardware", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones", "features",
-        "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends", "halving",
-        "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer", "race",
-        "journal", "simulated", "disk", "folders", "states", "lora", "head_features", "parts", "training", "finetune",
-        "executors", "extraction", "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
+        "errors", "records", "hardware", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones",
+        "features", "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends",
+        "halving", "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer",
+        "race", "journal", "simulated", "disk", "folders", "states", "lora", "head_features", "parts", "training",
+        "finetune", "executors", "extraction", "runner", "measure", "uncertainty", "wording", "chart", "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",

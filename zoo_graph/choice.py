@@ -96,7 +96,7 @@ def plan(
         policy=policy,
         price=price,
         learn=lambda shares: schedule.Learnt(
-            learn_trend(past.curves, shares),
+            learn_trend(past.curves, shares, past.communities),
             learn_clusters(past.curves, shares) if policy == "two_phase" else None,
         ),
     )

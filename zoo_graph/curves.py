@@ -18,6 +18,7 @@ from selection.records import Candidate, ProxyScore
 from selection.trends import Curve
 from zoo_graph import queries
 from zoo_graph.evidence import candidates_of, evidence
+from zoo_graph.prospects import communities_of
 from zoo_graph.records import Dataset
 from zoo_graph.snapshot import Snapshot
 from zoo_graph.store import Connection
@@ -29,10 +30,12 @@ _PROBE = "ridge_probe"
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Finished runs of other datasets, and what recall expects of the candidates (by model) on the same scale."""
+    """Finished runs of other datasets, what recall expects of the candidates (by model) on the same scale, and the
+    community of each of all these models that has one."""
 
     curves: tuple[Curve, ...]
     recalled: Mapping[str, float]
+    communities: Mapping[str, str]
 
 
 def learn_past(
@@ -58,7 +61,9 @@ def learn_past(
     column_of = {name: place for place, name in enumerate(known.datasets)}
     curves = tuple(_curve(row, known, there, row_of[row[0]], column_of.get(row[1])) for row in rows)
     informed = len(known.datasets) > 0
-    return Past(curves, {one.model: float(here[row_of[one.model]]) for one in candidates} if informed else {})
+    recalled = {one.model: float(here[row_of[one.model]]) for one in candidates} if informed else {}
+    members = communities_of(connection)
+    return Past(curves, recalled, {model: members[model] for model in sorted(mine | ran) if model in members})
 
 
 def _curve(row: Sequence[Any], known: Evidence, expected: Any, place: int, column: int | None) -> Curve:

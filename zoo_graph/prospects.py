@@ -94,7 +94,7 @@ def plan_spending(
     policy = policy or ("all" if seconds is None else "gain")
     if policy == "all":
         return Spending(policy, seconds)
-    communities = _communities(connection)
+    communities = communities_of(connection)
     if policy == "representatives" and not communities:
         raise InputError(
             "got the proxy policy representatives and the zoo has no communities: refresh it first (zoo refresh), or "
@@ -116,6 +116,7 @@ def plan_spending(
     return Spending(policy, seconds, order_by(policy, prospects, seconds), n_worth)
 
 
-def _communities(connection: Connection) -> dict[str, str]:
+def communities_of(connection: Connection) -> dict[str, str]:
+    """The community of each model that has one."""
     row = connection.read(queries.COMMUNITY_MEMBERS)[0]
     return dict(zip(row["models"], row["communities"], strict=True))

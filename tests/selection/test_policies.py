@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from selection.simulated import Recorded, SimulatedTrainer
 from selection.trends import Curve, learn_trend
 
 RECIPE = Recipe(total_steps=80, warmup_steps=5)
-POLICIES: tuple[Policy, ...] = ("brute_force", "successive_halving", "hyperband", "two_phase", "racing")
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 def learn(shares: Sequence[float], curves: Sequence[Curve]) -> Learnt:
@@ -111,6 +112,21 @@ def test_two_phase_drops_who_is_behind_in_score_and_in_predicted_end() -> None:
     assert two_phase_survivors("abcd", scores, {"a": 0.8, "b": 0.95, "c": 0.9, "d": 0.99}) == ("a", "b")
     assert two_phase_survivors("abcd", scores, {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}) == ("a",)
     assert two_phase_survivors("abcd", scores, {}) == ("a",)
+
+
+def test_the_power_law_keeps_who_will_rise_past_the_others() -> None:
+    made = planned(NAMES, "power_law", PROBES)
+    assert [rung.n_candidates for rung in made.rungs[1:]] == [10, 5, 2, 1, 1]
+    shares = np.array(made.trials[0].eval_steps) / RECIPE.total_steps
+    curves = {"m0": 0 * shares + 0.8, "m1": 1.0 - 0.16 * shares**-0.7}  # at 0.4 it stands at 0.70, and ends at 0.84
+    runs = {
+        name: replace(run, curve=tuple(curves[name])) for name, run in run_of(made, dict.fromkeys(curves, 0)).items()
+    }
+
+    facts = Facts(made, 3, ("m0", "m1"), (), runs, PROBES)
+
+    assert survivors(facts) == ("m1",)
+    assert survivors(replace(facts, plan=replace(made, policy="successive_halving"))) == ("m0",)
 
 
 def test_hyperband_halves_one_bracket_and_trains_another_through() -> None:

@@ -1,6 +1,7 @@
 """Trends: what finished runs tell of how a run will end."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -23,22 +24,24 @@ from selection.trends import (
 SHARES = (0.25, 0.5, 1.0)
 
 
-def make_field(name: str, rng: np.random.Generator, n: int = 12, spread: float = 0.05, slow: str = "") -> list[Curve]:
-    """Runs whose points are the final score less noise that shrinks; the model `slow` starts far below its end."""
+def make_field(
+    name: str, rng: np.random.Generator, n: int = 12, spread: float = 0.05, slow: Collection[str] = ()
+) -> list[Curve]:
+    """Runs whose points are the final score less noise that shrinks; the models `slow` start far below their end."""
     level = rng.uniform(0.4, 0.8)
     finals = spread * rng.standard_normal(n)
     noise = spread * rng.standard_normal((n, 3)) * [1.0, 0.6, 0.2]
     runs = []
     for place in range(n):
         model = f"m{place}"
-        late = np.array([3.0, 2.0, 0.0]) * spread if model == slow else np.zeros(3)
+        late = np.array([3.0, 2.0, 0.0]) * spread if model in slow else np.zeros(3)
         scores = level + finals[place] + noise[place] - late - [0.2, 0.1, 0.0]
         recalled = float(finals[place] / spread + rng.standard_normal())
         runs.append(Curve(model, name, SHARES, tuple(scores), float(level + finals[place]), recalled, math.nan))
     return runs
 
 
-def make_zoo(n_fields: int = 20, seed: int = 0, slow: str = "") -> list[Curve]:
+def make_zoo(n_fields: int = 20, seed: int = 0, slow: Collection[str] = ()) -> list[Curve]:
     rng = np.random.default_rng(seed)
     return [run for place in range(n_fields) for run in make_field(f"d{place}", rng, slow=slow)]
 
@@ -138,12 +141,35 @@ def test_the_order_of_candidates_changes_nothing() -> None:
 
 
 def test_a_slow_starter_is_known_by_its_past() -> None:
-    zoo = make_zoo(slow="m3")
-    runs = make_field("new", np.random.default_rng(5), slow="m3")
+    zoo = make_zoo(slow=["m3"])
+    runs = make_field("new", np.random.default_rng(5), slow=["m3"])
     told = forecast(learn_trend(zoo, SHARES), seen_until(runs, 1))
     untold = forecast(replace(learn_trend(zoo, SHARES), shifts={}), seen_until(runs, 1))
     true = deviations(runs)[3]
     assert abs(centred(told)[0][3] - true) < abs(centred(untold)[0][3] - true) / 2
+
+
+def test_a_newcomer_is_taken_for_one_of_its_community() -> None:
+    slow = ["m1", "m2", "m3", "m4"]
+    zoo = [one for one in make_zoo(slow=slow) if one.model != "m3"]
+    runs = make_field("new", np.random.default_rng(5), slow=slow)
+    true = deviations(runs)[3]
+
+    told, untold, elsewhere = (
+        abs(centred(forecast(learn_trend(zoo, SHARES, communities), seen_until(runs, 1)))[0][3] - true)
+        for communities in (dict.fromkeys(slow, "slow"), {}, {"m3": "others", "m5": "others", "m6": "others"})
+    )
+
+    assert told < untold / 2
+    assert elsewhere > untold / 2
+
+
+def test_a_model_of_many_runs_keeps_its_own_shift_in_a_community_that_differs() -> None:
+    zoo = make_zoo(40, slow=["m3"])
+    alone = learn_trend(zoo, SHARES).shifts["m3"]
+    among = learn_trend(zoo, SHARES, {f"m{place}": "all" for place in range(12)}).shifts
+    assert among["m3"][CURVE] == pytest.approx(alone[CURVE], rel=0.1)
+    assert abs(among["m5"][CURVE]) < 0.2 * abs(among["m3"][CURVE])
 
 
 def test_without_history_it_follows_the_curve_within_wide_intervals() -> None:

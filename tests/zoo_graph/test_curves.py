@@ -76,7 +76,7 @@ def test_results_on_the_target_change_nothing(embedded_store: Connection, tmp_pa
 
 def test_a_zoo_without_runs_tells_nothing(embedded_store: Connection, tmp_path: Path) -> None:
     past = learn_past(embedded_store, take(embedded_store, tmp_path), CANDIDATES, target="target", proxies={})
-    assert past == Past((), {})
+    assert past == Past((), {}, {})
 
 
 def test_a_candidate_new_to_the_zoo_is_expected_to_be_average(embedded_store: Connection, tmp_path: Path) -> None:

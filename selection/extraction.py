@@ -45,14 +45,14 @@ def extract_all(
     device: str = "cpu",
     n_threads: int = 1,
 ) -> tuple[str, ...]:
-    """Puts into the cache what it lacks of the train part's features; the models whose features are new.
+    """Puts into the cache what it lacks of the probed rows' features; the models whose features are new.
 
     Checkpoints must be found under the same path, or as hub ids, wherever the site works.
 
     Raises:
         InputError: the site cannot be opened.
     """
-    rows, _ = dataset.part("train")
+    rows, _ = dataset.probe_part()
     sample = digest_of_rows(rows)
     missing = [one for one in candidates if one.source and not _is_cached(one, cache, max_length, device, sample)]
     work = partial(_extract, dataset, max_length, device, n_threads)
@@ -81,7 +81,7 @@ def _extract(dataset: Dataset, max_length: int, device: str, n_threads: int, can
         )
         if backbone.modality != dataset.modality:
             raise CheckpointError(f"it reads {backbone.modality} and {dataset.name} holds {dataset.modality}")
-        return _Extracted(backbone.digest, extract(backbone, dataset.part("train")[0]))
+        return _Extracted(backbone.digest, extract(backbone, dataset.probe_part()[0]))
 
 
 def _is_cached(candidate: Candidate, cache: FeatureCache, max_length: int, device: str, sample_digest: str) -> bool:

@@ -153,7 +153,7 @@ def _proxies(run: Run, cache: Path, device: str) -> tuple[float, tuple[ProxyScor
     probed = probe(run.dataset, [run.candidate], FeatureCache(cache), max_length=run.recipe.max_length, device=device)
     if probed.failures:
         raise TrialError(f"{run.candidate.model} on {run.dataset.name}: {probed.failures[0].reason}")
-    seconds = probed.row_seconds[run.candidate.model] * run.dataset.train.size
+    seconds = probed.row_seconds[run.candidate.model] * len(run.dataset.probe_part()[0])
     return seconds, probed.scores[run.candidate.model]
 
 

@@ -62,7 +62,7 @@ def probe(
     order: Order | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Probed:
-    """Extracts each candidate's features of the train part and scores them; `names` limits the proxies.
+    """Extracts each candidate's features of the dataset's `probe_part` and scores them; `names` limits the proxies.
 
     `max_bytes` bounds each download. Candidates without a source are failures with that reason. `order` says who is
     next (default: as given), each time anew from what the probes so far took. With `budget_seconds` a probe is only
@@ -76,7 +76,7 @@ def probe(
     if budget_seconds is not None and not budget_seconds > 0:
         raise InputError(f"got {budget_seconds} seconds for the proxies; wanted a positive number, or None for no end")
     start = clock()
-    rows, labels = dataset.part("train")
+    rows, labels = dataset.probe_part()
     session = _Session(
         dataset=dataset,
         rows=rows,

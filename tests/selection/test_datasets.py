@@ -360,7 +360,7 @@ def test_a_quoted_last_cell_is_whole_however_the_file_ends(tmp_path: Path, end: 
 
 def test_probes_look_at_a_stratified_sample_that_is_always_the_same() -> None:
     labels = ["common"] * 1500 + ["rare"] * 300
-    dataset = from_rows("d", [f"text {place}" for place in range(1800)], labels)
+    dataset = from_rows("d", "text", [f"text {place}" for place in range(1800)], labels)
 
     rows, found = dataset.probe_part()
 
@@ -373,11 +373,11 @@ def test_probes_look_at_a_stratified_sample_that_is_always_the_same() -> None:
 
 def test_probes_look_at_five_rows_of_each_of_many_classes() -> None:
     labels = [f"c{place % 150:03}" for place in range(3000)]
-    dataset = from_rows("d", [f"text {place}" for place in range(3000)], labels)
+    dataset = from_rows("d", "text", [f"text {place}" for place in range(3000)], labels)
     assert set(np.bincount(dataset.probe_part()[1])) == {5}
 
 
 def test_probes_of_a_regression_look_at_a_sample_too() -> None:
-    dataset = from_rows("d", [f"text {place}" for place in range(900)], [place + 0.5 for place in range(900)])
+    dataset = from_rows("d", "text", [f"text {place}" for place in range(900)], [place + 0.5 for place in range(900)])
     rows, found = dataset.probe_part()
     assert len(set(rows)) == len(found) == 500

@@ -4,14 +4,28 @@ Everything the runner decides follows from `replay(plan, events)`, so a run that
 decide alike. Knows no files, no training and no clock.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from selection.halving import ranked, ranked_by_probe
-from selection.policies import Facts, chances, score_at
-from selection.records import DroppedBecause, Plan, Progress, Rung, Standing, Trial
+from selection.policies import Facts, chances, forecast_at, score_at
+from selection.records import DroppedBecause, Estimate, Expected, Plan, Progress, Rung, Standing, Trial
+from selection.wording import percent
 
 NO_PROGRESS = Progress(0, (), (), 0.0, 0.0)
+# Standard deviations to either side of a forecast's mean that its interval reaches: two-sided 90 %.
+_Z90 = 1.6449
+# What a score of these metrics can be; of the others it lies in [0, 1].
+_BOUNDS = {
+    "mcc": (-1.0, 1.0),
+    "pearson": (-1.0, 1.0),
+    "spearman": (-1.0, 1.0),
+    "r2": (-math.inf, 1.0),
+    "mse": (-math.inf, 0.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +99,17 @@ Event = Probed | Trained | Failed | Decided | Revived | CutOff | Tested | Finish
 
 @dataclass(slots=True)
 class Race:
-    """Where a race stands. `active` race now; `reached` is the last rung a candidate completed."""
+    """Where a race stands. `active` race now; `reached` is the last rung a candidate completed.
+
+    `grounds` are what each of the `decisions` went by.
+    """
 
     plan: Plan
     probes: Mapping[str, float | None] | None = None
     rung: int = 0
     active: tuple[str, ...] = ()
     decisions: list[Decided] = field(default_factory=list)
+    grounds: list[Facts] = field(default_factory=list)
     reached: dict[str, int] = field(default_factory=dict)
     progress: dict[str, Progress] = field(default_factory=dict)
     failed: dict[str, Failed] = field(default_factory=dict)
@@ -128,12 +146,13 @@ class Race:
     def reserves(self) -> list[str]:
         """Dropped candidates that could come back, the latest dropped and best first."""
         dropped = [model for decision in reversed(self.decisions) for model in decision.dropped]
-        return [model for model in dropped if model not in self.failed and model not in self.active]
+        others = {*self.failed, *self.active}
+        return [model for model in dropped if model not in others]
 
     def facts(self) -> Facts:
         """What the decision at the end of the current rung goes by."""
         return Facts(
-            self.plan, self.rung, tuple(self.alive()), tuple(self.reserves()), self.progress, self.probes or {}
+            self.plan, self.rung, tuple(self.alive()), tuple(self.reserves()), dict(self.progress), self.probes or {}
         )
 
     def finalists(self) -> tuple[str, ...]:
@@ -164,6 +183,7 @@ def _apply(race: Race, event: Event) -> None:
                 race.progress[model] = progress
             race.tested = None
         case Decided(rung, survivors, _):
+            race.grounds.append(race.facts())
             race.rung, race.active = rung + 1, survivors
             race.decisions.append(event)
         case Revived(rung, models):
@@ -188,11 +208,12 @@ def standings(race: Race) -> tuple[Standing, ...]:
     others = [*finalists, *race.ranking(race.alive()), *race.reserves(), *failed]
     order = list(dict.fromkeys([*winner, *others]))
     order.sort(key=lambda model: model in race.failed)
-    return tuple(_standing(race, place, model) for place, model in enumerate(order, 1))
+    expected = _expected(race)
+    return tuple(_standing(race, place, model, tuple(expected.get(model, ()))) for place, model in enumerate(order, 1))
 
 
-def _standing(race: Race, place: int, model: str) -> Standing:
-    dropped, reason = _why(race, model, is_winner=place == 1)
+def _standing(race: Race, place: int, model: str, expected: tuple[Expected, ...]) -> Standing:
+    dropped, reason = _why(race, model, expected, is_winner=place == 1)
     return Standing(
         place=place,
         candidate=race.trial(model).candidate,
@@ -201,34 +222,58 @@ def _standing(race: Race, place: int, model: str) -> Standing:
         probe=(race.probes or {}).get(model),
         dropped=dropped,
         reason=reason,
+        expected=expected,
     )
 
 
-def _why(race: Race, model: str, *, is_winner: bool) -> tuple[DroppedBecause | None, str | None]:
+def _expected(race: Race) -> dict[str, list[Expected]]:
+    """By model: what each decision of policy "racing" expected of it, by what was known then."""
+    found: dict[str, list[Expected]] = {}
+    if race.plan.policy != "racing":
+        return found
+    for facts, decision in zip(race.grounds, race.decisions, strict=True):
+        models = (*facts.alive, *facts.spare)
+        chance, ends = chances(facts, models), _ends(facts, models)
+        alive, going_on = set(facts.alive), set(decision.survivors)
+        for model in models:
+            one = Expected(facts.rung, model in alive, model in going_on, chance[model], ends.get(model))
+            found.setdefault(model, []).append(one)
+    return found
+
+
+def _ends(facts: Facts, models: Sequence[str]) -> dict[str, Estimate]:
+    """Forecasts as scores that the metric can have; none where they have no unit."""
+    made = forecast_at(facts, models)
+    if not made.in_units:
+        return {}
+    reach = _Z90 * made.sd
+    lowest, highest = _BOUNDS.get(facts.plan.trials[0].recipe.metric, (0.0, 1.0))
+    rows = np.clip(np.stack([made.mean, made.mean - reach, made.mean + reach], axis=1), lowest, highest)
+    return {model: Estimate(*map(float, row)) for model, row in zip(models, rows, strict=True)}
+
+
+def _why(
+    race: Race, model: str, expected: Sequence[Expected], *, is_winner: bool
+) -> tuple[DroppedBecause | None, str | None]:
     """Why a candidate is where it is."""
     if model in race.failed:
         return "failed", race.failed[model].reason
     if is_winner:
         return None, None
     if model not in race.active:
-        return "dropped", _why_dropped(race, model)
+        return "dropped", _why_dropped(race, model, expected)
     if race.cut_off and race.reached.get(model, 0) < len(race.plan.rungs) - 1:
         return "cut off", f"the clock ended the race before step {race.current.until_step}"
     return None, f"below the winner at step {race.progress[model].step}"
 
 
-def _why_dropped(race: Race, model: str) -> str:
+def _why_dropped(race: Race, model: str, expected: Sequence[Expected]) -> str:
     """The comparison a candidate lost."""
     decision = next(decision for decision in reversed(race.decisions) if model in decision.dropped)
     where = "the probe" if decision.rung == 0 else f"step {race.plan.rungs[decision.rung].until_step}"
-    raced = (*decision.survivors, *decision.dropped)
-    if race.plan.policy == "racing":
-        facts = Facts(race.plan, decision.rung, raced, (), race.progress, race.probes or {})
-        chance = chances(facts, raced)[model]
-        return f"{_percent(chance)} chance to end best, as forecast at {where}; {len(decision.survivors)} went on"
+    chance = next((one.chance for one in expected if one.rung == decision.rung), None)
+    if chance is not None:
+        return f"{percent(chance)} chance to end best, as forecast at {where}; {len(decision.survivors)} went on"
     place = len(decision.survivors) + decision.dropped.index(model) + 1
-    return f"place {place} of {len(raced)} at {where}; {len(decision.survivors)} went on"
-
-
-def _percent(share: float) -> str:
-    return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+    n_raced = len(decision.survivors) + len(decision.dropped)
+    return f"place {place} of {n_raced} at {where}; {len(decision.survivors)} went on"

@@ -241,8 +241,37 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """An expected score with its 90 % interval."""
+
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the policy "racing" expected of a candidate when it decided at the end of `rung`.
+
+    `raced` says whether the candidate was in the race up to there (one dropped before is weighed again at each stop),
+    `went_on` whether it was trained on. `chance` is its probability to end best. `end` is the score of its run trained
+    to the end, as the zoo's finished runs have it (on test rows), in the metric's unit; None where nothing that was
+    known of any candidate tells the level.
+    """
+
+    rung: int
+    raced: bool
+    went_on: bool
+    chance: float
+    end: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """How one candidate ended: its place (1 = winner), the rung it reached, and why it was dropped (None: never)."""
+    """How one candidate ended: its place (1 = winner), the rung it reached, and why it was dropped (None: never).
+
+    `expected` is what each decision expected of it that it could go on by, in order; empty but with policy "racing".
+    """
 
     place: int
     candidate: Candidate
@@ -251,6 +280,7 @@ class Standing:
     probe: float | None = None
     dropped: DroppedBecause | None = None
     reason: str | None = None
+    expected: tuple[Expected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,17 @@ def plus_minus(score: float | None, error: float | None) -> str:
     return number(score) if error is None else f"{number(score)} ± {error:.3f}"
 
 
+def percent(share: float) -> str:
+    """A probability in whole percent.
+
+    >>> percent(0.004), percent(0.346), percent(0.998)
+    ('under 1 %', '35 %', 'over 99 %')
+    """
+    if share > 0.99:
+        return "over 99 %"
+    return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
 def duration(seconds: float) -> str:
     """Seconds in the two units that matter.
 

@@ -1,6 +1,12 @@
+from dataclasses import replace
+from statistics import NormalDist
+
+import pytest
+
 from selection import race as races
+from selection.policies import forecast_at
 from selection.race import CutOff, Decided, Event, Failed, Probed, Race, Revived, Trained, replay, standings
-from selection.records import Candidate, Progress, Recipe
+from selection.records import Candidate, Expected, Progress, Recipe
 from selection.schedule import plan
 
 PLAN = plan([Candidate(name) for name in "abcd"], Recipe(total_steps=100, warmup_steps=5), seconds_per_step=lambda _: 1)
@@ -85,3 +91,74 @@ def test_who_came_to_the_end_before_the_clock_was_beaten_and_not_cut_off() -> No
     )
     assert [(one.candidate.model, one.dropped) for one in ends] == [("b", None), ("a", None), ("c", "cut off")]
     assert ends[1].reason == "below the winner at step 100"
+
+
+FIRST = [trained(1, model, score) for model, score in zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True)]
+STOP = Decided(1, ("d", "c"), ("b", "a"))
+SECOND = [trained(2, "d", 0.4, 0.5), trained(2, "c", 0.3, 0.45)]
+
+
+def expected(race: Race) -> dict[str, tuple[Expected, ...]]:
+    return {one.candidate.model: one.expected for one in standings(race)}
+
+
+def test_each_decision_says_of_everyone_what_it_expected_and_who_went_on() -> None:
+    found = expected(after(*FIRST, STOP, *SECOND))
+    assert [(one.rung, one.raced, one.went_on) for one in found["d"]] == [(0, True, True), (1, True, True)]
+    assert [(one.rung, one.raced, one.went_on) for one in found["a"]] == [(0, True, True), (1, True, False)]
+    for place in (0, 1):
+        assert sum(of[place].chance for of in found.values()) == pytest.approx(1.0)
+    by_probe = [end.score for model in "abcd" if (end := found[model][0].end)]
+    assert by_probe == sorted(by_probe, reverse=True)
+    assert len(set(by_probe)) == 4
+
+
+def test_an_expected_end_is_the_forecast_the_decision_went_by_with_its_90_percent_interval() -> None:
+    facts = after(*FIRST).facts()
+    made = forecast_at(facts, facts.alive)
+    for place, model in enumerate(facts.alive):
+        end = expected(after(*FIRST, STOP))[model][1].end
+        assert end is not None
+        reach = NormalDist().inv_cdf(0.95) * made.sd[place]
+        wanted = made.mean[place], max(0.0, made.mean[place] - reach), made.mean[place] + reach
+        assert (end.score, end.low, end.high) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_one_dropped_is_weighed_again_at_later_stops_but_does_not_race_there() -> None:
+    found = expected(after(*FIRST, STOP, *SECOND, Decided(2, ("b",), ("d", "c"))))
+    assert [(one.rung, one.raced, one.went_on) for one in found["b"]][1:] == [(1, True, False), (2, False, True)]
+    assert [(one.rung, one.raced, one.went_on) for one in found["a"]][1:] == [(1, True, False), (2, False, False)]
+
+
+def test_what_was_expected_is_not_changed_by_what_came_later() -> None:
+    events = [*FIRST, STOP, *SECOND, Decided(2, ("b",), ("d", "c"))]
+    then = expected(after(*events))
+    assert expected(after(*events, trained(3, "b", 0.2, 0.95, 0.99))) == then
+
+
+def test_one_that_failed_is_expected_nothing_of_from_then_on() -> None:
+    found = expected(after(*FIRST, STOP, Failed(2, "d", "nan"), SECOND[1], Decided(2, ("c",), ())))
+    assert [one.rung for one in found["d"]] == [0, 1]
+    assert [one.rung for one in found["c"]] == [0, 1, 2]
+
+
+def test_without_any_score_there_are_chances_and_no_expected_end() -> None:
+    blind: list[Event] = [Probed(dict.fromkeys("abcd")), Decided(0, ("a", "b"), ("c", "d"))]
+    for (one,) in expected(replay(PLAN, [*blind, *FIRST[:2]])).values():
+        assert one.end is None
+        assert 0.15 < one.chance < 0.35
+
+
+def test_an_expected_end_is_a_score_that_the_metric_can_have() -> None:
+    for metric, score, most in (("accuracy", 0.99, 1.0), ("mse", -0.01, 0.0)):
+        trials = tuple(replace(trial, recipe=replace(trial.recipe, metric=metric)) for trial in PLAN.trials)
+        first = [trained(1, model, score) for model in "abcd"]
+        race = replay(replace(PLAN, trials=trials), [Probed(dict.fromkeys("abcd")), OPENING[1], *first, STOP])
+        ends = [of[1].end for of in expected(race).values()]
+        assert [(end.low < score - 0.01, end.high) for end in ends if end] == [(True, most)] * 4
+
+
+def test_other_policies_expect_nothing() -> None:
+    halving = replay(replace(PLAN, policy="successive_halving"), [*OPENING, *FIRST, STOP, *SECOND])
+    assert set(expected(halving).values()) == {()}
+    assert standings(halving)[-1].reason == "place 4 of 4 at step 25; 2 went on"

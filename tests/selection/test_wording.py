@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from selection.wording import duration, number, plus_minus
+from selection.wording import duration, number, percent, plus_minus
 
 
 def test_scores_have_three_decimals_and_a_dash_where_there_is_none() -> None:
@@ -17,3 +17,9 @@ def test_scores_have_three_decimals_and_a_dash_where_there_is_none() -> None:
 )
 def test_durations_use_the_units_that_matter(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_chance_is_never_said_to_be_none_or_certain() -> None:
+    assert [percent(share) for share in (0.0, 0.004, 0.346, 0.99, 1.0)] == [
+        "under 1 %", "under 1 %", "35 %", "99 %", "over 99 %",
+    ]  # fmt: skip

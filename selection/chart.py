@@ -1,14 +1,15 @@
-"""The race as a picture: one line a candidate, who left when, and what it was called.
+"""The race as a picture: one line a candidate, who left when, where it was expected to end, and what it was called.
 
 matplotlib is imported when a picture is drawn, and used without its global state.
 """
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from selection.records import Outcome, Standing
+from selection.outlook import last_end, reached, stop_name, stops
+from selection.records import Estimate, Outcome, Standing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ def png(outcome: Outcome, width: float = 10, dots_per_inch: int = 144) -> bytes:
     """The race on white, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = _figure(outcome, width)
+    figure = draw(outcome, width)
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None})
@@ -34,7 +35,7 @@ def svg(outcome: Outcome, width: float = 10) -> str:
     """The race as an SVG element without background, its colours the page's CSS variables."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    figure = _figure(outcome, width)
+    figure = draw(outcome, width)
     FigureCanvasSVG(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -65,16 +66,21 @@ def how_it_ended(standing: Standing) -> str:
     return f"left {where}" if standing.dropped == "dropped" else f"cut off {where}"
 
 
-def _figure(outcome: Outcome, width: float) -> "Figure":
+def draw(outcome: Outcome, width: float = 10) -> "Figure":
+    """The race as a figure: the curves, beside them (policy "racing") the expected ends, and the key."""
     from matplotlib.figure import Figure
 
     n_names = min(len(outcome.standings), _MAX_NAMES)
     figure = Figure(figsize=(width, max(4.2, 1.2 + 0.24 * n_names)))
-    axes = figure.add_axes((0.075, 0.13, 0.585, 0.76))
+    ends = [(one, end) for one in outcome.standings[:_MAX_NAMES] if (end := last_end(one)) is not None]
+    axes = figure.add_axes((0.075, 0.13, 0.455 if ends else 0.585, 0.76))
     _frame(axes, outcome)
     for standing in reversed(outcome.standings):
         _curve(axes, standing)
-    _places(axes, outcome.standings)
+    if ends:
+        _ways(axes, ends, outcome.plan.rungs[-1].until_step)
+        _ends(figure.add_axes((0.54, 0.13, 0.12, 0.76), sharey=axes), outcome, ends)
+    _places(axes, outcome.standings[:_MAX_NAMES])
     _names(figure, outcome.standings)
     return figure
 
@@ -95,20 +101,40 @@ def _frame(axes: "Axes", outcome: Outcome) -> None:
     axes.set_xlabel("training step", color=MUTED, fontsize=10)
     axes.set_ylabel(f"validation {outcome.metric}", color=MUTED, fontsize=10, parse_math=False)
     quiet(axes, "y")
-    for rung in outcome.plan.rungs[:-1]:
-        raced, went_on = (sum(one.rung >= index for one in outcome.standings) for index in (rung.index, rung.index + 1))
-        if went_on == raced:
+    _stops(axes, outcome, total)
+
+
+def _stops(axes: "Axes", outcome: Outcome, total: int) -> None:
+    """Dashed lines, and above them what was decided, in two rows; a text that has no room in either is left out."""
+    taken = [-math.inf, -math.inf]
+    for step, text in _cuts(outcome):
+        axes.axvline(step, color=LINE, linewidth=1, linestyle=(0, (3, 3)))
+        half = 0.007 * total * len(text)
+        row = next((row for row, end in enumerate(taken) if end <= step - half), None)
+        if row is None:
             continue
-        axes.axvline(rung.until_step, color=LINE, linewidth=1, linestyle=(0, (3, 3)))
-        cut = f"{raced} → {went_on}"
+        taken[row] = step + half
         axes.annotate(
-            cut if rung.index else f"probe {cut}",
-            (rung.until_step, 1.02),
+            text,
+            (step, 1),
             xycoords=("data", "axes fraction"),
+            xytext=(0, 5 + 12 * row),
+            textcoords="offset points",
             ha="center",
             fontsize=9,
             color=MUTED,
         )
+
+
+def _cuts(outcome: Outcome) -> Iterator[tuple[int, str]]:
+    """Steps at which anyone left or came back; in words how many raced, went on, and of these had left before."""
+    known = {stop.rung: (stop.n_raced, len(stop.went_on), stop.n_back) for stop in stops(outcome)}
+    for rung in outcome.plan.rungs[:-1]:
+        counted = (sum(one.rung >= index for one in outcome.standings) for index in (rung.index, rung.index + 1))
+        raced, went_on, back = known.get(rung.index) or (*counted, 0)
+        if back or went_on < raced:
+            returned = f", {back} back" if back else ""
+            yield rung.until_step, f"{'' if rung.index else 'probe '}{raced} → {went_on}{returned}"
 
 
 def _colour(standing: Standing) -> str:
@@ -129,13 +155,49 @@ def _curve(axes: "Axes", standing: Standing) -> None:
     )
 
 
+def _ways(axes: "Axes", ends: Sequence[tuple[Standing, Estimate]], total: int) -> None:
+    """Dotted lines from where curves stop to where the runs were expected to end."""
+    for one, end in ends:
+        step, score = _last_point(one) or (total, end.score)
+        if step < total:
+            dotted: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (1, 2.5)), "zorder": 1}
+            axes.plot([step, total], [score, end.score], color=_colour(one), **dotted)
+
+
+def _ends(axes: "Axes", outcome: Outcome, ends: Sequence[tuple[Standing, Estimate]]) -> None:
+    """Beside the race, a column for each place: the expected end with its interval, and what the run came to."""
+    n = ends[-1][0].place
+    axes.set_xlim(0.3, n + 0.7)
+    axes.set_xticks(range(1, n + 1) if n <= 6 else [1, *range(5, n + 1, 5)])
+    axes.set_xlabel("place", color=MUTED, fontsize=10)
+    quiet(axes, "y")
+    axes.tick_params(labelleft=False)
+    for one, end in ends:
+        style: dict[str, Any] = {"color": _colour(one), "alpha": 1.0 if one.progress.curve else 0.5}
+        axes.plot([one.place] * 2, [end.low, end.high], linewidth=1.3, solid_capstyle="butt", **style)
+        axes.plot(one.place, end.score, marker="o", markersize=4.5, markerfacecolor=PAGE, **style)
+    whole = [(one, score) for one, _ in ends if (score := reached(outcome, one)) is not None]
+    for one, score in whole:
+        axes.plot(one.place, score, marker="D", markersize=3.5, color=_colour(one))
+    where = stop_name(outcome.plan, ends[0][0].expected[-1].rung)
+    said = f"○ test score expected at {where}\nwith 90 % interval{'   ◆ reached' if whole else ''}"
+    axes.set_title(said, color=MUTED, fontsize=8, linespacing=1.3)
+
+
+def _last_point(standing: Standing) -> tuple[int, float] | None:
+    """The last evaluation that gave a number."""
+    progress = standing.progress
+    seen = [point for point in zip(progress.curve_steps, progress.curve, strict=True) if math.isfinite(point[1])]
+    return seen[-1] if seen else None
+
+
 def _places(axes: "Axes", standings: Sequence[Standing]) -> None:
     """Writes each place beside the end of its line; those that would overlap are moved apart."""
     ends: dict[int, list[tuple[float, Standing]]] = {}
     for one in standings:
-        seen = [point for point in zip(one.progress.curve_steps, one.progress.curve, strict=True) if _is_number(point)]
-        if seen:
-            ends.setdefault(seen[-1][0], []).append((seen[-1][1], one))
+        point = _last_point(one)
+        if point is not None:
+            ends.setdefault(point[0], []).append((point[1], one))
     low, high = axes.get_ylim()
     for step, group in ends.items():
         group.sort(key=lambda end: end[0])
@@ -153,10 +215,6 @@ def _places(axes: "Axes", standings: Sequence[Standing]) -> None:
                 bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 0.8},
                 zorder=4,
             )
-
-
-def _is_number(point: tuple[int, float]) -> bool:
-    return math.isfinite(point[1])
 
 
 def spread(heights: Sequence[float], least: float) -> list[float]:

@@ -9,7 +9,9 @@ import pytest
 from tiny import N_WORDS, bert_config, bert_tokenizer, image_processor, made, save, some_images, some_texts, tokenizer
 
 from selection.datasets import Dataset, from_rows
-from selection.records import Candidate, Recipe, Trial
+from selection.race import Decided, Event, Failed, Finished, Probed, Tested, Trained, replay, standings
+from selection.records import Candidate, Outcome, Progress, Recipe, Trial
+from selection.schedule import plan
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +116,32 @@ def trial_of(recipe: Recipe) -> Callable[..., Trial]:
         return Trial(Candidate(folder.name, str(folder)), replace(recipe, **options), (3, 6, 12))
 
     return trial
+
+
+@pytest.fixture(scope="session")
+def raced() -> Outcome:
+    """A race by forecasts: a won, b came second, c left at step 25, e at the probe, and f failed.
+
+    d left at the probe, was taken back at step 25 and left at step 50.
+    """
+    names = [f"org/{letter}" for letter in "abcdef"]
+    a, b, c, d, e, f = names
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    made_plan = plan([Candidate(name) for name in names], recipe, seconds_per_step=lambda _: 1, policy="racing")
+
+    def trained(rung: int, model: str, *curve: float) -> Trained:
+        steps = (25, 50, 100)[: len(curve)]
+        return Trained(rung, model, Progress(steps[-1], steps, curve, 1.0, 1.0))
+
+    events: list[Event] = [
+        Probed({a: 0.6, b: 0.58, c: 0.56, d: 0.5, e: 0.2, f: 0.57}),
+        Decided(0, (a, b, c, f), (d, e)),
+        *(trained(1, a, 0.55), trained(1, b, 0.54), trained(1, c, 0.3), Failed(1, f, "no memory")),
+        Decided(1, (a, b, d), (c,)),
+        *(trained(2, a, 0.55, 0.6), trained(2, b, 0.54, 0.59), trained(2, d, 0.4, 0.45)),
+        Decided(2, (a, b), (d,)),
+        *(trained(3, a, 0.55, 0.6, 0.66), trained(3, b, 0.54, 0.59, 0.95)),
+        *(Tested(a, 0.65), Finished(a)),
+    ]
+    ends = standings(replay(made_plan, events))
+    return Outcome("beans", "accuracy", ends, 0.65, Path("best"), made_plan, 6.0, 6.0, n_validation=400, n_test=900)

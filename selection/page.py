@@ -4,55 +4,19 @@ Everything that came from outside (names, reasons, paths) is escaped here, once,
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from selection.chart import how_it_ended
-from selection.records import Outcome, Pick, Standing
+from selection.markup import STYLE, bullets, table, table_row
+from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stop_name, stops, when_leaving
+from selection.records import Outcome, Pick, Plan, Standing
 from selection.uncertainty import gap, interval, is_tied, standard_error
-from selection.wording import duration, number, plus_minus
+from selection.wording import duration, number, percent, plus_minus
 
-STYLE = """
-:root { color-scheme: light dark; --text: #1c2430; --muted: #5b6572; --line: #d5dae1; --page: #ffffff;
-  --card: #f4f6f9; --winner: #1f5fd0; --failed: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e8ee; --muted: #9aa5b3; --line: #38414d; --page: #14181e;
-  --card: #1d232b; --winner: #7fb0ff; --failed: #ff9a90; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
-h1 { font-size: 1.15rem; font-weight: 500; color: var(--muted); margin: 0 0 .75rem; }
-h2 { font-size: 1.2rem; margin: 2.75rem 0 .5rem; }
-p { margin: .4rem 0; max-width: 46rem; }
-.answer { background: var(--card); border-left: 4px solid var(--winner); border-radius: 4px;
-  padding: 1.25rem 1.5rem; }
-.answer .name { font-size: 1.75rem; line-height: 1.25; font-weight: 650; margin: 0 0 .75rem; overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: 0; }
-dt { color: var(--muted); }
-dd { margin: 0; overflow-wrap: anywhere; }
-code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th { text-align: left; font-weight: 500; color: var(--muted); }
-th, td { padding: .45rem .9rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.t { white-space: nowrap; }
-td.model { overflow-wrap: anywhere; min-width: 9rem; }
-tr.winner td { font-weight: 600; }
-tr.said td { border-bottom: 0; padding-bottom: 0; }
-tr.failed td { color: var(--failed); }
-small, .quiet { color: var(--muted); font-size: .88rem; font-weight: 400; }
-figure { margin: .75rem 0; }
-figure svg { width: 100%; min-width: 34rem; height: auto; display: block; }
-figcaption { color: var(--muted); font-size: .88rem; max-width: 46rem; }
-.range { width: 8.5rem; height: 1.1rem; display: block; }
-.bar { height: .7rem; border-radius: 2px; background: var(--muted); min-width: 2px; opacity: .55; }
-.bar.winner { background: var(--winner); opacity: 1; }
-ul { padding-left: 1.2rem; margin: .4rem 0; max-width: 50rem; }
-footer { margin-top: 3rem; color: var(--muted); font-size: .85rem; }
-@media print { body { font-size: 12px; } .answer { border: 1px solid var(--line); } }
-"""
+# Who went on at a stop, by name.
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +40,7 @@ def render(
         _race(outcome, drawing),
         _ranking(outcome),
         _departures(outcome),
+        _outlook(outcome),
         _cost(outcome),
         _verified(regret) if regret else "",
         _recalled(picks, recall_notes) if picks or recall_notes else "",
@@ -183,14 +148,26 @@ def _race(outcome: Outcome, drawing: str) -> str:
     return (
         f'<h2>The race</h2>\n<figure><div class="scroll" role="img" aria-label="{escape(described)}">{drawing}</div>'
         "<figcaption>Each line is a candidate's validation curve and ends where it left; numbers are final places. "
-        "Dashed lines are the stops, with how many raced and how many went on.</figcaption></figure>\n"
+        "Dashed lines are the stops, with how many raced and how many went on."
+        f"{_drawn_ends(outcome)}</figcaption></figure>\n"
+    )
+
+
+def _drawn_ends(outcome: Outcome) -> str:
+    """What the columns beside the race mean, where there are any."""
+    if all(last_end(one) is None for one in outcome.standings):
+        return ""
+    return (
+        " Beside it, by place: the end that the last decision expected of each candidate, a score on test rows, with "
+        "its 90 % interval (faint: never trained); dotted lines lead there. Diamonds are what whole runs came to: the "
+        "winner's test score, the others' last validation score."
     )
 
 
 def _ranking(outcome: Outcome) -> str:
     bounds = [seen for one in outcome.standings if (seen := _bounds(outcome, one)) is not None]
     low, high = min((seen[0] for seen in bounds), default=0.0), max((seen[1] for seen in bounds), default=1.0)
-    head = _row(
+    head = table_row(
         "th", ["#", "model", f"validation {outcome.metric}", "", "at step", "below the winner", "probe"], "npppnnn"
     )
     rows = "".join(_ranked(outcome, one, low, high) for one in outcome.standings)
@@ -200,7 +177,7 @@ def _ranking(outcome: Outcome) -> str:
     )
     if not any(interval(outcome.metric, one.progress.score, outcome.n_validation) for one in outcome.standings):
         explained = "Scores are of each candidate's last evaluation, so of different steps; their error is not known."
-    return f'<h2>Ranking</h2>\n<p class="quiet">{explained}</p>\n{_table(head, rows)}'
+    return f'<h2>Ranking</h2>\n<p class="quiet">{explained}</p>\n{table(head, rows)}'
 
 
 def _ranked(outcome: Outcome, one: Standing, low: float, high: float) -> str:
@@ -218,7 +195,7 @@ def _ranked(outcome: Outcome, one: Standing, low: float, high: float) -> str:
         number(one.probe),
     ]
     kind = "winner" if one.place == 1 else "failed" if one.dropped == "failed" else ""
-    return _row("td", cells, "nmtpnnn", kind)
+    return table_row("td", cells, "nmtpnnn", kind)
 
 
 def _bounds(outcome: Outcome, one: Standing) -> tuple[float, float] | None:
@@ -244,17 +221,63 @@ def _departures(outcome: Outcome) -> str:
     gone.sort(key=lambda one: one.rung)
     if not gone:
         return ""
-    head = _row("th", ["how", "model and why"], "pp")
+    head = table_row("th", ["how", "model and why"], "pp")
     rows = "".join(
-        _row(
+        table_row(
             "td",
-            [how_it_ended(one), f"{escape(one.candidate.model)}<br><small>{escape(one.reason or '')}</small>"],
+            [how_it_ended(one), f"{escape(one.candidate.model)}<br><small>{escape(_why(outcome.plan, one))}</small>"],
             "tm",
             "failed" if one.dropped == "failed" else "",
         )
         for one in gone
     )
-    return f"<h2>Who left when, and why</h2>\n{_table(head, rows)}"
+    return f"<h2>Who left when, and why</h2>\n{table(head, rows)}"
+
+
+def _why(plan: Plan, one: Standing) -> str:
+    """What was expected of a candidate when it left, and why it did."""
+    expected = when_leaving(one)
+    if expected is None or expected.end is None or one.dropped == "failed":
+        return one.reason or ""
+    when = "" if one.dropped == "dropped" else f" at {stop_name(plan, expected.rung)}"  # the reason says when
+    return f"expected{when} to end at {estimate(expected.end)}; {one.reason or ''}"
+
+
+def _outlook(outcome: Outcome) -> str:
+    """For each decision: who went on, and what was expected of them."""
+    decided = stops(outcome) if len(outcome.standings) > 1 else ()
+    if not decided:
+        return ""
+    head = table_row("th", ["at", "who went on", "expected end", "chance to end best"], "ppnn")
+    rows = "".join(row for stop in decided for row in _stop_rows(outcome.plan, stop))
+    explained = (
+        "Whoever may raise the best score by more than the steps are worth goes on (a whole run: "
+        f"{outcome.plan.price:g}). Expected ends are scores on test rows after a whole run, with 90 % intervals; "
+        f"{learnt_from(outcome.plan.trend)}."
+    )
+    came = borne_out(outcome)
+    held = f"<p>{escape(came[0].upper() + came[1:])}.</p>\n" if came else ""
+    return f'<h2>What each stop expected</h2>\n<p class="quiet">{explained}</p>\n{table(head, rows)}{held}'
+
+
+def _stop_rows(plan: Plan, stop: Stop) -> Iterator[str]:
+    """A decision's rows: those that went on, the first of them by name, and all others in one."""
+    named, more = stop.went_on[:_MOST_NAMED], stop.went_on[_MOST_NAMED:]
+    rows = [
+        (
+            escape(one.candidate.model) + ("" if of.raced else " <small>back</small>"),
+            estimate(of.end),
+            percent(of.chance),
+        )
+        for one, of in named
+    ]
+    if more:
+        rows.append((f"<small>{len(more)} more</small>", "", percent(sum(of.chance for _, of in more))))
+    if stop.n_behind:
+        rows.append((f"<small>all {stop.n_behind} others</small>", "", percent(stop.chance_behind)))
+    at = f"{stop_name(plan, stop.rung)}, {stop.n_raced} → {len(stop.went_on)}"
+    for place, cells in enumerate(rows):
+        yield table_row("td", ["" if place else at, *cells], "tmnn", "said" if place < len(rows) - 1 else "")
 
 
 def _cost(outcome: Outcome) -> str:
@@ -267,9 +290,9 @@ def _cost(outcome: Outcome) -> str:
         ("every candidate to the end", brute_force_steps(outcome), brute_seconds, "estimated", ""),
     ]
     widest = max(steps for _, steps, *_ in rows)
-    head = _row("th", ["", "steps", "training time", "", ""], "pnnpp")
+    head = table_row("th", ["", "steps", "training time", "", ""], "pnnpp")
     body = "".join(
-        _row(
+        table_row(
             "td",
             [
                 name,
@@ -288,7 +311,7 @@ def _cost(outcome: Outcome) -> str:
         f"worst. Processor time spent: {duration(outcome.cpu_seconds)}. Every candidate to the end is estimated from "
         "the measured seconds per step. Training times are summed over the candidates, evaluations included."
     )
-    return f'<h2>What it cost</h2>\n{_table(head, body)}<p class="quiet">{planned}</p>\n'
+    return f'<h2>What it cost</h2>\n{table(head, body)}<p class="quiet">{planned}</p>\n'
 
 
 def _verified(regret: Regret) -> str:
@@ -299,9 +322,9 @@ def _verified(regret: Regret) -> str:
     rows.append(
         (f"the best there was, {escape(regret.oracle)}", regret.oracle_score, regret.oracle_score - regret.winner_score)
     )
-    head = _row("th", ["", "test score", "regret in points"], "pnn")
+    head = table_row("th", ["", "test score", "regret in points"], "pnn")
     body = "".join(
-        _row("td", [name, number(score), "" if lost is None else f"{100 * lost:.1f}"], "pnn")
+        table_row("td", [name, number(score), "" if lost is None else f"{100 * lost:.1f}"], "pnn")
         for name, score, lost in rows
     )
     explained = (
@@ -309,13 +332,13 @@ def _verified(regret: Regret) -> str:
         "is known only by looking at every test score. Regret is what the race lost against them, in points of test "
         "score."
     )
-    return f'<h2>Against brute force</h2>\n<p class="quiet">{explained}</p>\n{_table(head, body)}'
+    return f'<h2>Against brute force</h2>\n<p class="quiet">{explained}</p>\n{table(head, body)}'
 
 
 def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
-    head = _row("th", ["rank", "model", "expected score", "90 % interval", "tie"], "npnnn")
+    head = table_row("th", ["rank", "model", "expected score", "90 % interval", "tie"], "npnnn")
     rows = "".join(
-        _row(
+        table_row(
             "td",
             [
                 str(pick.rank),
@@ -332,8 +355,8 @@ def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
     )
     metric = escape(picks[0].metric) if picks else ""
     explained = f"What was known before anything was trained ({metric}); picks of one tie cannot be told apart."
-    table = f'<p class="quiet">{explained}</p>\n{_table(head, rows)}' if picks else ""
-    return f"<h2>Why these candidates</h2>\n{table}{_list(recall_notes)}"
+    picked = f'<p class="quiet">{explained}</p>\n{table(head, rows)}' if picks else ""
+    return f"<h2>Why these candidates</h2>\n{picked}{bullets(recall_notes)}"
 
 
 def _notes(outcome: Outcome) -> str:
@@ -345,23 +368,4 @@ def _notes(outcome: Outcome) -> str:
         f"{recipe.seed}. The winner was chosen by validation scores alone."
     )
     said = notes(outcome)
-    return (f"<h2>Notes</h2>\n{_list(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"
-
-
-def _list(items: Iterable[str]) -> str:
-    inside = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f"<ul>{inside}</ul>\n" if inside else ""
-
-
-_CLASSES = {"t": ' class="t"', "n": ' class="n"', "m": ' class="model"', "p": ""}
-
-
-def _row(tag: str, cells: Sequence[str], kinds: str, row_class: str = "") -> str:
-    """A table row of cells that are HTML already; `kinds` has a letter for each: number, model, one-liner, plain."""
-    scope = ' scope="col"' if tag == "th" else ""
-    inside = "".join(f"<{tag}{scope}{_CLASSES[kind]}>{cell}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
-    return f'<tr class="{row_class}">{inside}</tr>' if row_class else f"<tr>{inside}</tr>"
-
-
-def _table(head: str, rows: str) -> str:
-    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>\n'
+    return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"

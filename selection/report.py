@@ -7,8 +7,9 @@ from pathlib import Path
 
 from selection import chart, page
 from selection.errors import InputError
+from selection.outlook import borne_out, learnt_from
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
-from selection.records import Outcome, Pick, Plan, Trend
+from selection.records import Outcome, Pick, Plan
 from selection.schedule import planned_steps
 from selection.uncertainty import gap, interval, is_tied, standard_error
 from selection.wording import duration, number, plus_minus
@@ -61,7 +62,16 @@ def lines(outcome: Outcome) -> list[str]:
     failures = [
         f"failed      {one.candidate.model}: {one.reason}" for one in outcome.standings if one.dropped == "failed"
     ]
-    return [*text, "", *failures, f"cost        {cost}", *(f"note        {note}" for note in page.notes(outcome))]
+    came = borne_out(outcome)
+    forecast = [f"forecast    {came}"] if came else []
+    return [
+        *text,
+        "",
+        *failures,
+        *forecast,
+        f"cost        {cost}",
+        *(f"note        {note}" for note in page.notes(outcome)),
+    ]
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -89,15 +99,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"all of them {duration(plan.brute_force_seconds)}"
     )
     if plan.policy == "racing":
-        text.append(_told(plan.trend))
+        text.append(learnt_from(plan.trend))
     return [*text, *(f"note: {note}" for note in plan.notes)]
-
-
-def _told(trend: Trend | None) -> str:
-    """What the plan's forecasts stand on."""
-    if trend is None or not trend.n_runs:
-        return "how runs end is guessed, with wide intervals: the zoo has no finished runs with curves"
-    return f"how runs end is learnt from {trend.n_runs} finished runs ({trend.n_fields} datasets and seeds)"
 
 
 def event_line(event: Event, plan: Plan) -> str:

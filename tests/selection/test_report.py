@@ -8,11 +8,13 @@ import pytest
 
 from selection import report
 from selection.errors import InputError
+from selection.outlook import borne_out, estimate
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Trained
 from selection.records import Candidate, Outcome, Pick, Plan, Recipe
 from selection.runner import select
 from selection.schedule import plan
 from selection.simulated import Recorded, SimulatedTrainer
+from selection.wording import percent
 
 EVIL = "<script>alert('$x_1$')</script>&\"org\""
 
@@ -233,3 +235,55 @@ def test_a_race_says_by_what_chance_each_was_dropped_and_how_many_really_raced(t
     assert "probe 8 → 1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "racing:" in "\n".join(report.plan_lines(made))
     assert "how runs end is guessed" in "\n".join(report.plan_lines(made))
+
+
+def test_a_race_by_forecasts_tells_the_expected_end_beside_who_left_and_why(raced: Outcome, tmp_path: Path) -> None:
+    text = Reader(report.write(raced, tmp_path / "out")).text
+    left = {one.candidate.model.removeprefix("org/"): one for one in raced.standings}
+    c, e, b = (f"to end at {estimate(left[name].expected[rung].end)}" for name, rung in (("c", 1), ("e", 0), ("b", 2)))
+    assert f"left at the probe org/e expected {e}; {left['e'].reason}" in text
+    assert f"left at step 25 org/c expected {c}; {left['c'].reason}" in text
+    assert f"raced to the end org/b expected at step 50 {b}; below the winner at step 100" in text
+    assert "failed in rung 1 org/f no memory" in text
+    assert "the end that the last decision expected of each candidate" in text
+
+
+def test_a_race_by_forecasts_tells_of_each_stop_who_went_on_with_end_and_chance(raced: Outcome, tmp_path: Path) -> None:
+    text = Reader(report.write(raced, tmp_path / "out")).text
+    best, second = (one.expected[2] for one in raced.standings[:2])
+    went_on = sorted([("org/a", best), ("org/b", second)], key=lambda one: -(one[1].end.score if one[1].end else 0))
+    said = " ".join(f"{model} {estimate(of.end)} {percent(of.chance)}" for model, of in went_on)
+    assert f"step 50, 3 → 2 {said} all 3 others" in text
+    assert "the probe, 6 → 4" in text
+    assert "org/d back " in text
+    assert "(a whole run: 0.005)" in text
+    assert "how runs end is guessed" in text
+
+
+def test_page_and_terminal_say_whether_expectations_held(raced: Outcome, tmp_path: Path) -> None:
+    said = borne_out(raced)
+    assert said is not None
+    assert f"forecast    {said}" in report.lines(raced)
+    assert f"E{said[1:]}." in Reader(report.write(raced, tmp_path / "out")).text
+
+
+def test_names_beyond_the_eighth_that_went_on_share_a_line(raced: Outcome, tmp_path: Path) -> None:
+    of = replace(raced.standings[0].expected[0], chance=0.05)
+    many = [
+        replace(raced.standings[0], place=n, candidate=Candidate(EVIL if n == 1 else f"org/m{n:02}"), expected=(of,))
+        for n in range(1, 13)
+    ]
+    page = Reader(report.write(replace(raced, standings=tuple(many)), tmp_path / "out"))
+    outlook = page.text[page.text.index("What each stop expected") : page.text.index("What it cost")]
+    assert EVIL in outlook
+    assert "script" not in page.tags
+    assert "org/m08" in outlook
+    assert "org/m09" not in outlook
+    assert "4 more 20 %" in outlook
+
+
+def test_other_policies_have_no_expected_ends(outcome: Outcome, tmp_path: Path) -> None:
+    text = Reader(report.write(outcome, tmp_path / "out")).text
+    assert "to end at" not in text
+    assert "What each stop expected" not in text
+    assert not [line for line in report.lines(outcome) if line.startswith("forecast")]

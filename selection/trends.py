@@ -24,6 +24,9 @@ PRIOR_RUNS = 16.0
 # Guessed variances of what is seen minus the final score, in units of the spread of final scores: of a curve's point
 # at the very start (it falls linearly to the end), of one validation score, of a probe, of recall.
 _EARLY, _NOISE, _PROBE, _RECALLED = 3.0, 0.2, 2.0, 1.5
+# Guessed rise of all curves of a dataset from the start to the end, as uncertain as it is high, and how far the level
+# of probes, or of validation scores, may be from that of final scores.
+_RISE, _PROBE_SD, _LEVEL_SD = 0.2, 0.1, 0.03
 # A dataset with fewer candidates than this says nothing of spread.
 _FEWEST = 3
 # Spreads tried for a dataset, in standard deviations of the logarithm around the typical one.
@@ -139,8 +142,12 @@ def learn_trend(
 
 def default_trend(shares: Sequence[float]) -> Trend:
     """What is held without any finished run: early points tell little, later ones more; a guess, and a wide one."""
-    n = CURVE + len(shares)
-    return Trend(tuple(shares), _rows(_guess(shares)), {}, 0.05, 1.0, (0.0,) * n, (0.1,) * n, 0, 0)
+    to_come = 1.0 - np.asarray(shares, dtype=float)
+    gains = np.r_[np.zeros(CURVE), _RISE * to_come]
+    gain_sds = np.r_[0.0, 0.0, _PROBE_SD, np.hypot(_LEVEL_SD, _RISE * to_come)]
+    return Trend(
+        tuple(shares), _rows(_guess(shares)), {}, 0.05, 1.0, tuple(map(float, gains)), tuple(map(float, gain_sds)), 0, 0
+    )
 
 
 def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:

@@ -149,6 +149,12 @@ def test_a_slow_starter_is_known_by_its_past() -> None:
     assert abs(centred(told)[0][3] - true) < abs(centred(untold)[0][3] - true) / 2
 
 
+def test_without_history_early_scores_are_expected_to_rise() -> None:
+    early, late = (forecast(default_trend(SHARES), [Seen("a", SHARES[:n], (0.5,) * n)]) for n in (1, 3))
+    assert early.mean[0] > 0.6 > late.mean[0]
+    assert early.sd[0] > 2 * late.sd[0]
+
+
 def test_a_newcomer_is_taken_for_one_of_its_community() -> None:
     slow = ["m1", "m2", "m3", "m4"]
     zoo = [one for one in make_zoo(slow=slow) if one.model != "m3"]

@@ -61,6 +61,8 @@ def test_cost_is_ours_over_brute_forces() -> None:
     assert found.brute_force_seconds == 30.0
     assert found.our_training_seconds / found.brute_force_seconds == pytest.approx(0.2)
     assert found.our_seconds / found.brute_force_seconds == pytest.approx(0.3)
+    packed = compared(shown("a", 0.80), CANDIDATES, RUNS, at_once=2)
+    assert (packed.our_wall_seconds, packed.brute_force_wall_seconds, packed.floor_wall_seconds) == (20.0, 150.0, 100.0)
 
 
 def test_lines_give_the_mean_with_its_standard_error() -> None:
@@ -69,6 +71,7 @@ def test_lines_give_the_mean_with_its_standard_error() -> None:
     text = "\n".join(lines([one, two]))
     assert "1.00 ± 1.00" in text  # regrets 0 and 2
     assert "20%" in text
+    assert "everything, wall clock                        7%" in text
 
 
 def test_nothing_verified_is_an_error(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """Measures the demo zoo (hours on 2 cores; resumable) and writes the seed tables of `zoo_graph/demo/seed`.
 
-The journal of what was measured so far is kept in `benchmarks/demo_measurements_cooldown.jsonl.gz` (the tables stand on
-the older `demo_measurements.jsonl.gz`, measured with a constant learning rate, until it is whole): unpack it to
-DIR/measurements.jsonl and only what is missing is measured.
+The journal of what was measured is kept in `benchmarks/demo_measurements.jsonl.gz`: unpack it to DIR/measurements.jsonl
+and only what is missing is measured.
 
 python scripts/measure_demo.py --shared ../shared/data/texts --journal DIR [--workers 2] [--hours 3] [--tables-only]
 [--proxies-only] [--only TASK,TASK]
@@ -130,6 +129,7 @@ def write_seed(ready, datasets, found: list[Measurement]) -> None:
         ingest(zoo.connection, [*(one.model for one in ready.ready), *datasets], run)
         record_measurements(zoo.connection, found, run)
         counts = zoo.export(seed_folder())
+    (seed_folder() / "distances.csv").unlink()  # nothing told of any
     n_bytes = sum(path.stat().st_size for path in seed_folder().glob("*.csv"))
     print(f"{seed_folder()}: {counts}, {n_bytes / 1e6:.2f} MB")
 

@@ -23,7 +23,8 @@ def test_every_candidate_was_measured_on_every_task_with_curve_and_proxies() -> 
     assert len(measured.scores) == len(measured.models) * len(measured.datasets)
     for row in rows("results"):
         curve, steps = json.loads(row["curve"]), json.loads(row["curve_steps"])
-        assert len(curve) == len(steps) == protocol.POINTS
+        assert tuple(steps) == protocol.STOPS
+        assert len(curve) == len(steps)
         assert 0 < float(row["value"]) <= 1
         assert float(row["seconds"]) > 0
     pairs = defaultdict(set)

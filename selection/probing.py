@@ -187,17 +187,20 @@ class _Session:
         return found, backbone.n_parameters, embedding
 
     def _scores(self, found: Features) -> tuple[ProxyScore, ...]:
+        import threadpoolctl
+
         from selection.proxies import score_all
 
-        return score_all(
-            found.features,
-            self.labels,
-            task=self.dataset.task,
-            names=self.names,
-            source_logits=found.logits,
-            sample_digest=found.sample_digest,
-            track=self._scores_in_time,
-        )
+        with threadpoolctl.threadpool_limits(1):  # on matrices this small threads cost several times what they save
+            return score_all(
+                found.features,
+                self.labels,
+                task=self.dataset.task,
+                names=self.names,
+                source_logits=found.logits,
+                sample_digest=found.sample_digest,
+                track=self._scores_in_time,
+            )
 
     def _scores_in_time(self, names: Sequence[str]) -> Iterator[str]:
         for done, name in enumerate(names):

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -79,17 +80,28 @@ def run_all(options: argparse.Namespace, models: list, data: dict[str, Dataset])
 
 
 def score_again(folder: Path, models: list, data: dict[str, Dataset]) -> None:
-    """Computes every proxy of what was measured again, from cached features, and rewrites the journal with them."""
+    """Computes every proxy of what was measured again, and rewrites the journal with them.
+
+    Features come from the cache; where that is empty they are extracted, and timed (CPU seconds, with the opening of
+    the checkpoint).
+    """
     max_length = protocol.recipe(default_precision("cpu")).max_length
-    scores = {}
+    cache, scores, seconds = FeatureCache(folder / "features"), {}, {}
+    is_timed = not cache.n_bytes
     for name, dataset in data.items():
-        probed = probe(dataset, models, FeatureCache(folder / "features"), max_length=max_length)
-        scores |= {(model, name): found for model, found in probed.scores.items()}
-        print(name, len(probed.scores), *(failure.reason for failure in probed.failures), flush=True)
+        for candidate in models:
+            start = time.process_time()
+            probed = probe(dataset, [candidate], cache, max_length=max_length)
+            found = probed.scores[candidate.model]
+            scores[candidate.model, name] = found
+            seconds[candidate.model, name] = time.process_time() - start - sum(score.seconds for score in found)
+        print(name, f"{sum(seconds[one.model, name] for one in models):.1f} s of features", flush=True)
     lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
     for line in lines:
         one = line["measurement"]
-        one["proxies"] = [asdict(score) for score in scores[one["model"], one["dataset"]]]
+        key = one["model"], one["dataset"]
+        one["proxies"] = [asdict(score) for score in scores[key]]
+        one["feature_seconds"] = seconds[key] if is_timed else one["feature_seconds"]
     (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

@@ -25,7 +25,7 @@ from selection.disk import (
 from selection.errors import SelectionError, TrialError
 from selection.executors.executor import Executor, Site, site_of
 from selection.executors.packing import Workers
-from selection.folders import check_folder, locked, trial_folder
+from selection.folders import check_folder, drop_drafts, locked, trial_folder
 from selection.journal import Header, Journal, open_journal, sync_folder
 from selection.policies import survivors
 from selection.race import (
@@ -139,6 +139,7 @@ def select(
         admit=lambda piece: _admit(run, piece),
     )
     with locked(folder), opened as executor:
+        drop_drafts(folder)
         journal = open_journal(folder, header)
         run = _Run(
             journal=journal,

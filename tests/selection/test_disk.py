@@ -185,6 +185,10 @@ def test_the_winner_is_the_same_where_the_disk_has_room_for_few_of_the_last_rung
     assert (outcome.best.candidate.model, outcome.standings[-1].dropped) == ("org/m7", "dropped")
 
 
+class PowerOutError(Exception):
+    """Stands for the power going out."""
+
+
 def test_a_winner_whose_state_gave_way_is_trained_again_and_wins(tmp_path: Path) -> None:
     def lose(event: Event) -> None:
         if isinstance(event, Trained) and event.progress.step == 100:
@@ -194,6 +198,27 @@ def test_a_winner_whose_state_gave_way_is_trained_again_and_wins(tmp_path: Path)
     outcome = select("beans", planned(RUNS), SimulatedTrainer(RUNS), tmp_path, track=lose)
     assert (outcome.best.candidate.model, outcome.test_score) == ("org/m7", RUNS["org/m7"].test)
     assert pieces(tmp_path)["org_m7"] == ["0 12", "12 25", "25 50", "50 100", "0 100"]
+
+
+def test_what_a_kill_left_half_written_makes_nobody_give_way(tmp_path: Path) -> None:
+    budget = 5 * state_bytes(FIRST)
+    race = partial(select, "beans", planned(RUNS), disk_bytes=budget)
+    race(Weighty(RUNS, root=tmp_path / "whole"), tmp_path / "whole")
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Trained) and event.rung == 2:
+            raise PowerOutError
+
+    folder = tmp_path / "killed"
+    trainer = Weighty(RUNS, root=folder)
+    with pytest.raises(PowerOutError):
+        race(trainer, folder, track=stop)
+    (folder / "best.partial.part").mkdir()
+    for path in (*folder.glob("trials/*/state.pt"), folder / "best.partial.part" / "model"):
+        hollow(path.with_name("state.part"), STATE)
+    race(trainer, folder)
+    assert pieces(folder) == pieces(tmp_path / "whole")
+    assert not list(folder.rglob("*.part"))
 
 
 def test_a_budget_too_small_for_a_candidate_ends_the_call_before_anything_is_trained(tmp_path: Path) -> None:

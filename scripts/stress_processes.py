@@ -81,15 +81,21 @@ class Site:
 
 
 class Attempt:
-    """One run of a command in a process group of its own; `bar`: its stderr is a terminal, so it shows progress."""
+    """One run of a command in a process group of its own; `bar`: its stderr is a terminal, so it shows progress.
 
-    def __init__(self, site: Site, words: Sequence[str], *, bar: bool = False) -> None:
+    With `notes` it is `stress_zoo.py`, which writes there what it trains.
+    """
+
+    def __init__(self, site: Site, words: Sequence[str], *, bar: bool = False, notes: Path | None = None) -> None:
         beside = Path(sys.executable).with_name("zoo")
         start = [str(beside)] if beside.exists() else [sys.executable, "-c", "from zoo_graph.cli import main; main()"]
+        if notes is not None:
+            start = [sys.executable, str(Path(__file__).with_name("stress_zoo.py"))]
         name, _, value = site.mark.partition("=")
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         terminal = {"TERM": "xterm", "COLUMNS": "120"}
         environment = {**os.environ, **one_thread, **terminal, "ZOO": str(site.zoo), name: value}
+        environment |= {"ZOO_STRESS_NOTES": str(notes)} if notes else {}
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
         reads, writes = os.openpty() if bar else (-1, self._err.fileno())
@@ -149,6 +155,8 @@ class Attempt:
 
 def strike(site: Site, attempt: Attempt, victim: Victim, chance: random.Random) -> Victim:
     """Kills the victim, or the command where that does not run yet; returns who was killed."""
+    if victim.startswith("command"):  # at once: looking for the others takes longer than some moments last
+        attempt.process.kill()
     prey = [attempt.process.pid] if victim.startswith("command") else []
     prey += site.pids("launcher.py") if victim.endswith("engine") else []
     if victim == "worker" and (workers := site.pids("spawn_main")):

@@ -56,6 +56,10 @@ class DiskBudget:
         self._taken[own] = needed
         return True
 
+    def is_shared(self, own: Path) -> bool:
+        """Whether room is set aside for others."""
+        return bool(self._taken.keys() - {own})
+
     def release(self, own: Path) -> None:
         """The trial has ended or paused: what it holds now is all it takes."""
         self._taken.pop(own, None)

@@ -52,7 +52,9 @@ class FineTuner:
         """
         recorded = read_progress(folder)
         if recorded.step >= until_step:
-            return recorded
+            if not _is_discarded(trial, folder, recorded.step):
+                return recorded
+            _write_progress(folder, _begun_anew(recorded))
         with self._failing_as_trial(trial), threads(trial.recipe.threads):
             parts = Parts(self.dataset, folder)
             if trial.recipe.rate_factors and not (folder / CHOSEN).exists():
@@ -124,7 +126,7 @@ class FineTuner:
         if recorded.step >= until_step:
             return recorded
         if not _state_path(folder, recorded.step).exists():  # discarded, and wanted again: from the start
-            recorded = Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
+            recorded = _begun_anew(recorded)
         start, cpu_start = time.perf_counter(), time.process_time()
         training = self._resumed(trial, folder, recorded.step, parts)
         curve = training.advance(recorded.step, until_step)
@@ -247,6 +249,17 @@ def _drop_states(folder: Path, but: int) -> None:
     for path in folder.glob("state*"):
         if path != _state_path(folder, but):
             path.unlink(missing_ok=True)
+
+
+def _is_discarded(trial: Trial, folder: Path, step: int) -> bool:
+    """Whether a trial's state at `step` has gone; while its rates are searched, states lie in folders of their own."""
+    searching = bool(trial.recipe.rate_factors) and not (folder / CHOSEN).exists()
+    return not searching and not _state_path(folder, step).exists()
+
+
+def _begun_anew(recorded: Progress) -> Progress:
+    """At the start again, with all that it took so far."""
+    return Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
 
 
 def _rate_folder(folder: Path, place: int) -> Path:

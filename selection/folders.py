@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,17 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def drop_drafts(folder: Path) -> None:
+    """Removes what a kill left half-written: trials' files on their way to their names (`*.part`), a winner not saved.
+
+    On disk they would count as if someone still wanted them. The caller holds the folder.
+    """
+    for path in folder.glob("trials/**/*.part"):
+        path.unlink(missing_ok=True)
+    for path in folder.glob("best.partial*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def trial_folder(folder: Path, trial: Trial) -> Path:

@@ -25,7 +25,7 @@ from selection.disk import (
 from selection.errors import SelectionError, TrialError
 from selection.executors.executor import Executor, Site, site_of
 from selection.executors.packing import Workers
-from selection.folders import check_folder, locked, trial_folder
+from selection.folders import check_folder, drop_drafts, locked, trial_folder
 from selection.journal import Header, Journal, open_journal, sync_folder
 from selection.policies import survivors
 from selection.race import (
@@ -112,7 +112,8 @@ def select(
     `track` is told every new event. With several `workers`, "auto" or a `Site`, trainer and trials travel to other
     processes; `device` is the trainer's. None of it changes a decision, but that a trial which takes many times as long
     as expected there is cut off, and has failed. The folder holds at most `disk_bytes` (default: half of what is free):
-    states of paused trials give way first, the worst ranked before the others, and start anew if they are wanted.
+    states of paused trials give way first, the worst ranked before the others, and start anew if they are wanted; so
+    does the winner before its test, past the deadline too.
     `n_validation` and `n_test` (rows) go into the outcome, for its standard errors.
 
     Raises:
@@ -138,6 +139,7 @@ def select(
         admit=lambda piece: _admit(run, piece),
     )
     with locked(folder), opened as executor:
+        drop_drafts(folder)
         journal = open_journal(folder, header)
         run = _Run(
             journal=journal,
@@ -219,22 +221,31 @@ def _most_seconds(race: Race, trial: Trial, until_step: int, workers: int) -> fl
 
 
 def _admit(run: _Run, piece: _Piece) -> bool:
-    """Makes room on disk for a piece, as far as there is any."""
+    """Makes room on disk for a piece, as far as there is any; beside others only that of trials out of the race.
+
+    To work beside others is not worth that one who races starts anew: the piece then waits.
+    """
+    race = run.race()
     state = max(state_bytes(piece.trial), folder_bytes(piece.folder))
-    return run.disk.admit(piece.folder, growth_bytes(piece.trial, state), _worst_first(run, run.race()))
+    give_way = _out(run, race) if run.disk.is_shared(piece.folder) else _worst_first(run, race)
+    return run.disk.admit(piece.folder, growth_bytes(piece.trial, state), give_way)
 
 
 def _worst_first(run: _Run, race: Race) -> list[Path]:
-    """Trials' folders in the order they give way: who failed or was dropped, then who races, the best last.
+    """Trials' folders in the order they give way: who is out of the race, then who races, the best last.
 
-    Who has come to the end of the last rung gives way after all others: it is not trained again.
+    Who has come to the end of the last rung gives way after all others: the winner is among them.
     """
     last = len(race.plan.rungs) - 1
     racing = race.ranking(race.alive())[::-1]
     ended = [model for model in racing if race.reached.get(model) == last]
     going_on = [model for model in racing if model not in ended]
-    models = [*race.failed, *reversed(race.reserves()), *going_on, *ended]
-    return [trial_folder(run.folder, race.trial(model)) for model in models]
+    return [*_out(run, race), *(trial_folder(run.folder, race.trial(model)) for model in (*going_on, *ended))]
+
+
+def _out(run: _Run, race: Race) -> list[Path]:
+    """Folders of those who failed or were dropped, the worst first."""
+    return [trial_folder(run.folder, race.trial(model)) for model in (*race.failed, *reversed(race.reserves()))]
 
 
 def _cut_off(run: _Run) -> None:
@@ -284,13 +295,19 @@ def _hopeless(race: Race) -> str:
 
 
 def _finish(run: _Run, race: Race) -> None:
-    """Tests the winner, or saves it once tested; one that cannot be has failed, and the next is tried."""
+    """Tests the winner, or saves it once tested; one that cannot be has failed, and the next is tried.
+
+    A winner whose state gave way on disk is trained anew before: what a race holds decides nothing in it.
+    """
     winner = race.tested.model if race.tested else race.finalists()[0]
     trial = race.trial(winner)
     own = trial_folder(run.folder, trial)
     event: Event
     try:
-        if race.tested is None:
+        again = _trained_again(run, race, trial, own)
+        if again is not None:
+            event = again
+        elif race.tested is None:
             event = Tested(winner, _test_score(run.trainer, trial, own))
         else:
             best = run.folder / "best"
@@ -303,6 +320,18 @@ def _finish(run: _Run, race: Race) -> None:
     except Exception as error:
         event = Failed(race.rung, winner, _reason(error))
     run.record(event)
+
+
+def _trained_again(run: _Run, race: Race, trial: Trial, folder: Path) -> Trained | None:
+    """Where it stands again with its state, and what that took in all; None where the state had not given way."""
+    model = trial.candidate.model
+    shown = race.progress[model]
+    _admit(run, _Piece(trial, shown.step, folder, 0.0))
+    try:
+        progress = run.trainer.train(trial, shown.step, folder)
+    finally:
+        run.disk.release(folder)
+    return None if progress.seconds == shown.seconds else Trained(race.reached[model], model, progress)
 
 
 def _test_score(trainer: Trainer, trial: Trial, folder: Path) -> float:

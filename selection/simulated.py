@@ -49,9 +49,11 @@ class SimulatedTrainer:
             TrialError: no recorded run of this model, or it fails before `until_step`.
         """
         run, done = self._run(trial), _progress(folder)
+        if not (folder / "weights").exists():
+            done = None
         if done is not None and done.step >= until_step:
             return done
-        start = done.step if done is not None and (folder / "weights").exists() else 0
+        start = done.step if done is not None else 0
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "pieces.log").open("a", encoding="utf-8") as log:
             log.write(f"{start} {until_step}\n")

@@ -18,6 +18,8 @@ class Trainer(Protocol):
     def train(self, trial: Trial, until_step: int, folder: Path) -> Progress:
         """Continues the trial to `until_step`, evaluating on the validation part at its `eval_steps`.
 
+        A discarded trial is trained from the start, to a step it had reached before too.
+
         Raises:
             TrialError: this candidate cannot be trained (the message says why); others are unharmed.
         """

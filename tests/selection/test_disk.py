@@ -11,7 +11,8 @@ from selection.disk import DiskBudget, check_budget, default_budget, folder_byte
 from selection.errors import BudgetError
 from selection.executors.executor import Site
 from selection.folders import trial_folder
-from selection.records import Candidate, Outcome, Plan, Progress, Recipe, Trial
+from selection.race import Event, Trained
+from selection.records import Candidate, Outcome, Plan, Policy, Progress, Recipe, Trial
 from selection.runner import Keep, select
 from selection.schedule import plan
 from selection.simulated import Recorded, SimulatedTrainer
@@ -48,6 +49,8 @@ def test_who_runs_gives_no_way_and_its_room_is_set_aside(tmp_path: Path) -> None
     assert (folder_bytes(at["a"]), folder_bytes(at["b"])) == (100, 0)
     budget.release(at["a"])
     assert budget.admit(tmp_path / "new", 300, order)
+    assert budget.is_shared(at["b"])
+    assert not budget.is_shared(tmp_path / "new")
 
 
 def test_a_budget_in_which_one_does_not_fit_alone_is_refused() -> None:
@@ -113,12 +116,12 @@ def rising(final: float) -> Recorded:
 RUNS = {f"org/m{index}": rising(0.5 + index / 20) for index in range(8)}
 
 
-def planned(runs: Mapping[str, Recorded]) -> Plan:
+def planned(runs: Mapping[str, Recorded], policy: Policy = "successive_halving") -> Plan:
     return plan(
         [Candidate(name, n_parameters=N_PARAMETERS) for name in runs],
         Recipe(total_steps=100, warmup_steps=5),
         seconds_per_step=lambda one: 0.001,
-        policy="successive_halving",
+        policy=policy,
         probe_survivors=8,
     )
 
@@ -173,6 +176,49 @@ def test_checkpoints_of_dropped_candidates_are_gone_in_the_end_and_the_winners_i
     assert (tmp_path / "race" / "best" / "model.safetensors").exists()
     kept = raced(tmp_path / "kept", None, keep="trials")[0]
     assert trial_folder(tmp_path / "kept", kept.plan.trials[0]).joinpath("state.pt").exists()
+
+
+def test_the_winner_is_the_same_where_the_disk_has_room_for_few_of_the_last_rung(tmp_path: Path) -> None:
+    hyperband = planned(RUNS, policy="hyperband")
+    race = partial(select, "beans", hyperband, Weighty(RUNS, root=tmp_path / "race"), tmp_path / "race")
+    outcome = race(disk_bytes=2 * state_bytes(FIRST), workers=2)
+    assert (outcome.best.candidate.model, outcome.standings[-1].dropped) == ("org/m7", "dropped")
+
+
+class PowerOutError(Exception):
+    """Stands for the power going out."""
+
+
+def test_a_winner_whose_state_gave_way_is_trained_again_and_wins(tmp_path: Path) -> None:
+    def lose(event: Event) -> None:
+        if isinstance(event, Trained) and event.progress.step == 100:
+            (winner / "weights").unlink()
+
+    winner = trial_folder(tmp_path, next(one for one in planned(RUNS).trials if one.candidate.model == "org/m7"))
+    outcome = select("beans", planned(RUNS), SimulatedTrainer(RUNS), tmp_path, track=lose)
+    assert (outcome.best.candidate.model, outcome.test_score) == ("org/m7", RUNS["org/m7"].test)
+    assert pieces(tmp_path)["org_m7"] == ["0 12", "12 25", "25 50", "50 100", "0 100"]
+
+
+def test_what_a_kill_left_half_written_makes_nobody_give_way(tmp_path: Path) -> None:
+    budget = 5 * state_bytes(FIRST)
+    race = partial(select, "beans", planned(RUNS), disk_bytes=budget)
+    race(Weighty(RUNS, root=tmp_path / "whole"), tmp_path / "whole")
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Trained) and event.rung == 2:
+            raise PowerOutError
+
+    folder = tmp_path / "killed"
+    trainer = Weighty(RUNS, root=folder)
+    with pytest.raises(PowerOutError):
+        race(trainer, folder, track=stop)
+    (folder / "best.partial.part").mkdir()
+    for path in (*folder.glob("trials/*/state.pt"), folder / "best.partial.part" / "model"):
+        hollow(path.with_name("state.part"), STATE)
+    race(trainer, folder)
+    assert pieces(folder) == pieces(tmp_path / "whole")
+    assert not list(folder.rglob("*.part"))
 
 
 def test_a_budget_too_small_for_a_candidate_ends_the_call_before_anything_is_trained(tmp_path: Path) -> None:

@@ -182,6 +182,24 @@ def test_a_discarded_trial_keeps_its_progress_and_can_be_trained_again(
     whole = tuner.train(trial, 6, tmp_path / "whole")
     assert results(again) == results(whole)
     assert again.seconds > first.seconds
+
+
+def test_a_discarded_trial_is_trained_again_to_a_step_it_had_reached(
+    tmp_path: Path, texts: Dataset, bert: Path, trial_of: TrialOf
+) -> None:
+    trial, tuner = trial_of(bert), FineTuner(texts)
+    first, trained, score = (
+        tuner.train(trial, 6, tmp_path / "t"),
+        weights(tmp_path / "t"),
+        tuner.test(trial, tmp_path / "t"),
+    )
+    tuner.discard(tmp_path / "t")
+    again = tuner.train(trial, 6, tmp_path / "t")
+    assert results(again) == results(first)
+    assert again.seconds > first.seconds
+    assert same(weights(tmp_path / "t"), trained)
+    assert tuner.test(trial, tmp_path / "t") == score
+    assert tuner.train(trial, 6, tmp_path / "t") == again  # and not once more
     assert same(weights(tmp_path / "t"), weights(tmp_path / "whole"))
 
 

@@ -126,7 +126,8 @@ class Stress:
         """Waits for the moment; False where the command ended before."""
         if isinstance(when, float):
             return not attempt.ends(ATTEMPT_SECONDS, self._cpu_seconds(seen, when))
-        passed = self.chance.randrange(3) if when in {"training", "writing a state", "between rungs"} else 0
+        is_once = when in {"planning", "saving"} or self.found.missed[when]
+        passed = 0 if is_once else self.chance.randrange(3)
         end = time.monotonic() + ATTEMPT_SECONDS
         came = sleep_until(
             lambda: seen.happening(when),

@@ -147,7 +147,7 @@ class Race:
         """Dropped candidates that could come back, the latest dropped and best first."""
         dropped = [model for decision in reversed(self.decisions) for model in decision.dropped]
         others = {*self.failed, *self.active}
-        return [model for model in dropped if model not in others]
+        return [model for model in dict.fromkeys(dropped) if model not in others]  # once, though dropped twice
 
     def facts(self) -> Facts:
         """What the decision at the end of the current rung goes by."""

@@ -48,6 +48,13 @@ def test_the_latest_dropped_come_back_first() -> None:
     assert back.reserves() == ["b", "a"]
 
 
+def test_one_dropped_twice_is_in_reserve_once() -> None:
+    first = [trained(1, model, score) for model, score in zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True)]
+    second = [trained(2, "d", 0.4, 0.6), trained(2, "a", 0.1, 0.5)]
+    race = after(*first, Decided(1, ("d", "a"), ("c", "b")), *second, Decided(2, ("c",), ("d", "a", "b")))
+    assert race.reserves() == ["d", "a", "b"]
+
+
 def test_after_a_cut_off_candidates_compare_at_the_step_all_of_them_reached() -> None:
     first = [trained(1, model, score) for model, score in zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True)]
     race = after(*first, Decided(1, ("d", "c"), ("b", "a")), trained(2, "c", 0.3, 0.9), CutOff(2, 60))

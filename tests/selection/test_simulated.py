@@ -32,14 +32,15 @@ def test_a_reached_step_is_answered_without_training(tmp_path: Path) -> None:
     assert (tmp_path / "pieces.log").read_text() == "0 40\n"
 
 
-def test_a_discarded_trial_keeps_its_progress_and_starts_over_when_trained_on(tmp_path: Path) -> None:
+def test_a_discarded_trial_starts_over_also_to_a_step_it_had_reached(tmp_path: Path) -> None:
     before = TRAINER.train(TRIAL, 15, tmp_path)
     TRAINER.discard(tmp_path)
-    assert TRAINER.train(TRIAL, 15, tmp_path) == before
     with pytest.raises(TrialError, match="train the trial first"):
         TRAINER.test(TRIAL, tmp_path)
+    assert TRAINER.train(TRIAL, 15, tmp_path).curve == before.curve
+    TRAINER.discard(tmp_path)
     TRAINER.train(TRIAL, 40, tmp_path)
-    assert (tmp_path / "pieces.log").read_text() == "0 15\n0 40\n"
+    assert (tmp_path / "pieces.log").read_text() == "0 15\n0 15\n0 40\n"
 
 
 def test_test_and_save_give_the_recorded_model(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # The race is on the least disk there may be, in a zoo with a past; it is struck while a state is half-written and
 # right after a decision.
 MOMENTS = {
-    "import": (0.85, 0.5),
+    "import": (0.97, 0.9, 0.5),  # late enough that something was acknowledged, whatever the machine's load
     "refresh": (0.75, 0.3),
     "measure": (0.85, 0.4),
     "select racing": ("writing a state", "between rungs"),
@@ -65,7 +65,7 @@ def test_a_killed_command_loses_nothing_and_goes_on(
     kill: ModuleType, inputs: Any, tmp_path: Path, command: str
 ) -> None:
     found = kill.stress(command, tmp_path / command, inputs, moments=list(MOMENTS[command]), workers=(1,))
-    assert found.kills.total() == 2
+    assert found.kills.total() == len(MOMENTS[command])
     assert found.acknowledged > 0
     assert found.lost == []
     assert found.mismatches == []

@@ -8,8 +8,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from selection.outlook import last_end, reached, stop_name, stops
+from selection.outlook import last_end, reached, stops
 from selection.records import Estimate, Outcome, Standing
+from selection.wording import stop_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

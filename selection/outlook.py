@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from selection.records import Estimate, Expected, Outcome, Plan, Standing, Trend
-from selection.wording import number
+from selection.records import Estimate, Expected, Outcome, Standing, Trend
+from selection.wording import number, stop_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,6 @@ def learnt_from(trend: Trend | None) -> str:
     if trend is None or not trend.n_runs:
         return "how runs end is guessed, with wide intervals: the zoo has no finished runs with curves"
     return f"how runs end is learnt from {trend.n_runs} finished runs ({trend.n_fields} datasets and seeds)"
-
-
-def stop_name(plan: Plan, rung: int) -> str:
-    """Where a rung ends, in words."""
-    return f"step {plan.rungs[rung].until_step}" if rung else "the probe"
 
 
 def estimate(end: Estimate | None) -> str:

@@ -10,10 +10,10 @@ from html import escape
 
 from selection.chart import how_it_ended
 from selection.markup import STYLE, bullets, table, table_row
-from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stop_name, stops, when_leaving
+from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stops, when_leaving
 from selection.records import Outcome, Pick, Plan, Standing
 from selection.uncertainty import gap, interval, is_tied, standard_error
-from selection.wording import duration, number, percent, plus_minus
+from selection.wording import duration, number, percent, plus_minus, stop_name
 
 # Who went on at a stop, by name.
 _MOST_NAMED = 8

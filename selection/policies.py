@@ -114,11 +114,11 @@ def forecast_at(facts: Facts, models: Sequence[str]) -> Forecast:
     return forecast(_trend(facts.plan), [_seen(facts, model) for model in models])
 
 
-def chances(facts: Facts, models: Sequence[str]) -> dict[str, float]:
-    """By model: the probability that it ends best of these, by the forecast."""
-    draws = forecast_at(facts, models).draws(_N_DRAWS, _generator(facts))
-    wins = np.bincount(draws.argmax(axis=1), minlength=len(models)) / len(draws)
-    return dict(zip(models, map(float, wins), strict=True))
+def chances(facts: Facts, made: Forecast) -> dict[str, float]:
+    """By model: the probability that it ends best of those forecast, by the draws that the decision goes by."""
+    draws = made.draws(_N_DRAWS, _generator(facts))
+    wins = np.bincount(draws.argmax(axis=1), minlength=len(made.models)) / len(draws)
+    return dict(zip(made.models, map(float, wins), strict=True))
 
 
 def _racing(facts: Facts) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ import numpy as np
 from selection.halving import ranked, ranked_by_probe
 from selection.policies import Facts, chances, forecast_at, score_at
 from selection.records import DroppedBecause, Estimate, Expected, Plan, Progress, Rung, Standing, Trial
-from selection.wording import percent
+from selection.trends import Forecast
+from selection.uncertainty import Z90
+from selection.wording import percent, stop_name
 
 NO_PROGRESS = Progress(0, (), (), 0.0, 0.0)
-# Standard deviations to either side of a forecast's mean that its interval reaches: two-sided 90 %.
-_Z90 = 1.6449
 # What a score of these metrics can be; of the others it lies in [0, 1].
 _BOUNDS = {
     "mcc": (-1.0, 1.0),
@@ -232,24 +232,23 @@ def _expected(race: Race) -> dict[str, list[Expected]]:
     if race.plan.policy != "racing":
         return found
     for facts, decision in zip(race.grounds, race.decisions, strict=True):
-        models = (*facts.alive, *facts.spare)
-        chance, ends = chances(facts, models), _ends(facts, models)
+        made = forecast_at(facts, (*facts.alive, *facts.spare))
+        chance, ends = chances(facts, made), _ends(made, race.plan.trials[0].recipe.metric)
         alive, going_on = set(facts.alive), set(decision.survivors)
-        for model in models:
+        for model in made.models:
             one = Expected(facts.rung, model in alive, model in going_on, chance[model], ends.get(model))
             found.setdefault(model, []).append(one)
     return found
 
 
-def _ends(facts: Facts, models: Sequence[str]) -> dict[str, Estimate]:
+def _ends(made: Forecast, metric: str) -> dict[str, Estimate]:
     """Forecasts as scores that the metric can have; none where they have no unit."""
-    made = forecast_at(facts, models)
     if not made.in_units:
         return {}
-    reach = _Z90 * made.sd
-    lowest, highest = _BOUNDS.get(facts.plan.trials[0].recipe.metric, (0.0, 1.0))
+    reach = Z90 * made.sd
+    lowest, highest = _BOUNDS.get(metric, (0.0, 1.0))
     rows = np.clip(np.stack([made.mean, made.mean - reach, made.mean + reach], axis=1), lowest, highest)
-    return {model: Estimate(*map(float, row)) for model, row in zip(models, rows, strict=True)}
+    return {model: Estimate(*map(float, row)) for model, row in zip(made.models, rows, strict=True)}
 
 
 def _why(
@@ -270,7 +269,7 @@ def _why(
 def _why_dropped(race: Race, model: str, expected: Sequence[Expected]) -> str:
     """The comparison a candidate lost."""
     decision = next(decision for decision in reversed(race.decisions) if model in decision.dropped)
-    where = "the probe" if decision.rung == 0 else f"step {race.plan.rungs[decision.rung].until_step}"
+    where = stop_name(race.plan, decision.rung)
     chance = next((one.chance for one in expected if one.rung == decision.rung), None)
     if chance is not None:
         return f"{percent(chance)} chance to end best, as forecast at {where}; {len(decision.survivors)} went on"

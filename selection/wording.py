@@ -2,6 +2,8 @@
 
 import math
 
+from selection.records import Plan
+
 
 def number(score: float | None) -> str:
     """A score with three decimals; a dash where there is none.
@@ -30,6 +32,11 @@ def percent(share: float) -> str:
     if share > 0.99:
         return "over 99 %"
     return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+def stop_name(plan: Plan, rung: int) -> str:
+    """Where a rung ends, in words."""
+    return f"step {plan.rungs[rung].until_step}" if rung else "the probe"
 
 
 def duration(seconds: float) -> str:

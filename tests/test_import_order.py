@@ -13,9 +13,9 @@ ROOMS = {
         "errors", "records", "hardware", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones",
         "features", "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends",
         "halving", "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer",
-        "wording", "race", "journal", "simulated", "disk", "folders", "states", "lora", "head_features", "parts",
-        "training", "finetune", "executors", "extraction", "runner", "measure", "uncertainty", "outlook", "chart",
-        "markup", "page", "report",
+        "wording", "uncertainty", "race", "journal", "simulated", "disk", "folders", "states", "lora", "head_features",
+        "parts", "training", "finetune", "executors", "extraction", "runner", "measure", "outlook", "chart", "markup",
+        "page", "report",
     ],
     "zoo_graph": [
         "errors", "records", "descriptions", "metrics", "aliases", "importers", "store", "queries", "ingest", "export",

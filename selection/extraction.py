@@ -8,20 +8,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from selection.backbones import Embedded, open_backbone
+from selection.backbones import Embedded
 from selection.datasets import Dataset
-from selection.errors import CheckpointError
 from selection.executors.executor import Site
-from selection.features import (
-    FeatureCache,
-    Features,
-    checkpoint_signature,
-    digest_of_rows,
-    extract,
-    feature_key,
-)
+from selection.features import FeatureCache, Features, digest_of_rows, extract, feature_key
+from selection.probing import is_cached, open_for
 from selection.records import Candidate
 
 _log = logging.getLogger(__name__)
@@ -54,7 +46,7 @@ def extract_all(
     """
     rows, _ = dataset.probe_part()
     sample = digest_of_rows(rows)
-    missing = [one for one in candidates if one.source and not _is_cached(one, cache, max_length, device, sample)]
+    missing = [one for one in candidates if one.source and not is_cached(one, cache, max_length, device, sample)]
     work = partial(_extract, dataset, max_length, device, n_threads)
     new = []
     with site.at_most(len(missing)).open(work, threads=n_threads, device=device) as executor:
@@ -69,25 +61,8 @@ def extract_all(
 
 
 def _extract(dataset: Dataset, max_length: int, device: str, n_threads: int, candidate: Candidate) -> _Extracted:
-    from selection.hardware import default_precision, threads
+    from selection.hardware import threads
 
     with threads(n_threads):
-        backbone = open_backbone(
-            str(candidate.source),
-            name=candidate.model,
-            max_length=max_length,
-            device=device,
-            precision=default_precision(device),
-        )
-        if backbone.modality != dataset.modality:
-            raise CheckpointError(f"it reads {backbone.modality} and {dataset.name} holds {dataset.modality}")
+        backbone = open_for(dataset, candidate, max_length=max_length, device=device)
         return _Extracted(backbone.digest, extract(backbone, dataset.probe_part()[0]))
-
-
-def _is_cached(candidate: Candidate, cache: FeatureCache, max_length: int, device: str, sample_digest: str) -> bool:
-    from selection.hardware import default_precision
-
-    folder = Path(str(candidate.source)).expanduser()
-    if not folder.is_dir():
-        return False
-    return cache.holds(checkpoint_signature(folder, max_length, default_precision(device)), sample_digest)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selection.datasets import Dataset
 from selection.errors import BudgetError, CheckpointError, InputError, SelectionError
@@ -17,6 +17,9 @@ from selection.features import FeatureCache, Features, checkpoint_signature, dig
 from selection.pace import Pace, Work, tokens_of
 from selection.planning import Order, Turns
 from selection.records import Candidate, Failure, ProxyScore
+
+if TYPE_CHECKING:
+    from selection.backbones import TransformersBackbone
 
 Track = Callable[[Any], Iterable[Candidate]]
 PROBE = "ridge_probe"
@@ -132,12 +135,6 @@ class _Session:
         """Seconds left; None: without end."""
         return None if self.end is None else self.end - self.clock()
 
-    def signature(self, folder: Path) -> str:
-        """Tells a local checkpoint apart, as it is read here."""
-        from selection.hardware import default_precision
-
-        return checkpoint_signature(folder, self.max_length, default_precision(self.device))
-
     def probe(self, candidate: Candidate, work: Work) -> None:
         """Probes one candidate; whatever comes of it is noted, none raises."""
         begun = self.clock()
@@ -158,32 +155,22 @@ class _Session:
 
     def _features(self, candidate: Candidate, work: Work) -> tuple[Features, int | None, float]:
         """The features, the parameters, and the seconds it took to embed the rows or to find them in the cache."""
-        from selection import hub
-        from selection.backbones import open_backbone
         from selection.features import extract
-        from selection.hardware import default_precision
 
-        if candidate.source is None:
-            raise CheckpointError(
-                "the zoo does not know where its weights are: import a source (folder or hub id) for it"
-            )
-        backbone = open_backbone(
-            candidate.source,
-            name=candidate.model,
+        backbone = open_for(
+            self.dataset,
+            candidate,
             max_length=self.max_length,
             device=self.device,
-            precision=default_precision(self.device),
-            max_bytes=self.max_bytes or hub.DEFAULT_MAX_BYTES,
+            max_bytes=self.max_bytes,
             say=self.say,
         )
-        if backbone.modality != self.dataset.modality:
-            raise CheckpointError(f"it reads {backbone.modality} and {self.dataset.name} holds {self.dataset.modality}")
         begun = self.clock()
         found = extract(backbone, self.rows, cache=self.cache, track=lambda batches, n: self._in_time(batches, work))
         embedding = self.clock() - begun
         folder = _local_folder(candidate.source)
         if folder is not None:
-            self.cache.remember(self.signature(folder), backbone.digest)
+            self.cache.remember(_signature(folder, self.max_length, self.device), backbone.digest)
         return found, backbone.n_parameters, embedding
 
     def _scores(self, found: Features) -> tuple[ProxyScore, ...]:
@@ -239,8 +226,56 @@ def _work(candidate: Candidate, session: _Session, sample_digest: str) -> Work:
     folder = _local_folder(candidate.source)
     if folder is None:
         return Work(candidate.n_parameters, local=candidate.source is None)
-    cached = session.cache.holds(session.signature(folder), sample_digest)
+    cached = is_cached(candidate, session.cache, session.max_length, session.device, sample_digest)
     return Work(candidate.n_parameters or count_parameters(folder), cached)
+
+
+def open_for(
+    dataset: Dataset,
+    candidate: Candidate,
+    *,
+    max_length: int,
+    device: str,
+    max_bytes: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> "TransformersBackbone":
+    """The candidate's backbone, to read this dataset in the precision that the device multiplies in.
+
+    Raises:
+        CheckpointError: it has no source, does not open, or reads another modality.
+        BudgetError: the download is larger than `max_bytes`.
+    """
+    from selection import hub
+    from selection.backbones import open_backbone
+    from selection.hardware import default_precision
+
+    if candidate.source is None:
+        raise CheckpointError("the zoo does not know where its weights are: import a source (folder or hub id) for it")
+    backbone = open_backbone(
+        candidate.source,
+        name=candidate.model,
+        max_length=max_length,
+        device=device,
+        precision=default_precision(device),
+        max_bytes=max_bytes or hub.DEFAULT_MAX_BYTES,
+        say=say,
+    )
+    if backbone.modality != dataset.modality:
+        raise CheckpointError(f"it reads {backbone.modality} and {dataset.name} holds {dataset.modality}")
+    return backbone
+
+
+def is_cached(candidate: Candidate, cache: FeatureCache, max_length: int, device: str, sample_digest: str) -> bool:
+    """Whether the cache holds these rows' features of the candidate, as far as can be told without opening it."""
+    folder = _local_folder(candidate.source)
+    return folder is not None and cache.holds(_signature(folder, max_length, device), sample_digest)
+
+
+def _signature(folder: Path, max_length: int, device: str) -> str:
+    """Tells a local checkpoint apart, as it is read on the device."""
+    from selection.hardware import default_precision
+
+    return checkpoint_signature(folder, max_length, default_precision(device))
 
 
 def _local_folder(source: str | None) -> Path | None:

@@ -2,23 +2,28 @@
 
 Trials of a MiniLM-L3-size encoder with random weights, in spawned workers that have worked before; all ways in turn,
 `--repeats` times, so that the machine's other load is alike for all. The gain is `auto`, one thread each, over the best
-of the others in the same repeat. Prints a table. Nothing else should run on the machine.
+of the others in the same repeat. The bound is what as many executors as there are cores reach that know nothing of each
+other, each with its share of the trials. Prints a table. Nothing else should run on the machine.
 
 python benchmarks/packing.py [--trials 4] [--steps 24] [--repeats 3] [--json OUT]
 """
 
 import argparse
 import tempfile
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from gpu.workload import Piece, Train, checkpoint, opened, pieces, report, row, seconds_for, texts
 
+from selection.executors.executor import Executor
 from selection.executors.memory import n_cores
 from selection.finetune import FineTuner
 from selection.hardware import default_precision
+from selection.records import Progress
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -43,20 +48,40 @@ def measured(options: argparse.Namespace, folder: Path) -> list[dict[str, object
     counts = sorted({1, max(1, n_cores() // 2), n_cores()})
     names = {f"one at a time, {n} threads": n for n in counts}
     times: dict[str, list[float]] = {name: [] for name in (*names, "auto")}
+    apart: list[float] = []
     with ExitStack() as stack:
         executors = {name: stack.enter_context(opened(work, 1)) for name in names}
         executors["auto"] = stack.enter_context(opened(work, "auto"))
+        strangers = [stack.enter_context(opened(work, 1)) for _ in range(n_cores())]
         for repeat in range(-2, options.repeats):  # twice to warm up: "auto" begins with one alone
+            given = short if repeat < 0 else trials
             for name, executor in executors.items():
-                given = short if repeat < 0 else trials
                 seconds = seconds_for(executor, on_threads(given, names.get(name, 1)), folder / f"{name} {repeat}")
                 if repeat >= 0:
                     times[name].append(seconds)
+            seconds = seconds_apart(strangers, on_threads(given, 1), folder / f"apart {repeat}")
+            if repeat >= 0:
+                apart.append(seconds)
     done = options.trials * options.steps
     rows = [row(f"{name}: throughput", [done / one for one in taken], "steps/s") for name, taken in times.items()]
     best = [min(times[name][repeat] for name in names) for repeat in range(options.repeats)]
     gains = [alone / together for alone, together in zip(best, times["auto"], strict=True)]
-    return [*rows, row("auto against the best of one at a time", gains, "times")]
+    bounds = [alone / asunder for alone, asunder in zip(best, apart, strict=True)]
+    return [
+        *rows,
+        row("executors that know nothing of each other", [done / one for one in apart], "steps/s"),
+        row("auto against the best of one at a time", gains, "times"),
+        row("the bound: unconnected executors against that", bounds, "times"),
+    ]
+
+
+def seconds_apart(executors: Sequence[Executor[Piece, Progress]], given: Sequence[Piece], folder: Path) -> float:
+    """Wall-clock seconds until executors that share nothing have each done their part of the trials."""
+    parts = [given[number :: len(executors)] for number in range(len(executors))]
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(executors)) as pool:
+        list(pool.map(seconds_for, executors, parts, [folder] * len(executors)))
+    return time.perf_counter() - start
 
 
 def on_threads(given: Sequence[Piece], n: int) -> list[Piece]:

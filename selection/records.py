@@ -157,7 +157,7 @@ class Trend:
     `covariance` (q, q) is of a candidate's deviations from the others' mean: final score, recall, probe, then the
     curve at `shares` of the run's length; in units of the spread of final scores (recall in its own). `shifts` (q) are
     models' own, in the same units. `spread` (typical, and how its logarithm varies) is in score units, and so are
-    `gains` (q): the mean final score less the mean of the column, and how that varies between fields.
+    `gains` (q): the mean final score less the mean of the column, and how they vary together between fields (q, q).
     """
 
     shares: tuple[float, ...]
@@ -166,7 +166,7 @@ class Trend:
     spread: float
     spread_log_sd: float
     gains: tuple[float, ...]
-    gain_sds: tuple[float, ...]
+    gain_covariance: tuple[tuple[float, ...], ...]
     n_runs: int
     n_fields: int
 

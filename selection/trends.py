@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from selection.records import Trend
 
@@ -24,14 +25,18 @@ PRIOR_RUNS = 16.0
 # Guessed variances of what is seen minus the final score, in units of the spread of final scores: of a curve's point
 # at the very start (it falls linearly to the end), of one validation score, of a probe, of recall.
 _EARLY, _NOISE, _PROBE, _RECALLED = 3.0, 0.2, 2.0, 1.5
-# Guessed rise of all curves of a dataset from the start to the end, as uncertain as it is high, and how far the level
-# of probes, or of validation scores, may be from that of final scores.
-_RISE, _PROBE_SD, _LEVEL_SD = 0.2, 0.1, 0.03
+# Guessed rise of all curves of a dataset from the start to the end, as uncertain as it is high; how far the level of
+# probes, or of all validation scores, may be from that of final scores, and how far each point's own from its curve.
+_RISE, _PROBE_SD, _LEVEL_SD, _POINT_SD = 0.2, 0.1, 0.03, 0.01
+# As many fields the guess stands for: of how much gains vary, and of how they do so together.
+_PRIOR_FIELDS, _PRIOR_TOGETHER = 4.0, 16.0
 # A dataset with fewer candidates than this says nothing of spread.
 _FEWEST = 3
 # Spreads tried for a dataset, in standard deviations of the logarithm around the typical one.
 _SPREADS = np.linspace(-2.5, 2.5, 9)
 _OUTLIER = 4.0
+# A candidate less likely than this beside what the others and the past let expect is taken for an exception.
+_EXCEPTION = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,9 @@ def learn_trend(
     shrunk towards `default_trend` as if that stood for 16 runs. Without curves it is `default_trend`, whose intervals
     are wide. Slow starters: each model's own mean deviation of a point from what its final score lets expect, shrunk
     towards its community's (`communities` by model) by how much such means vary between models and between communities;
-    a model of a community that never ran is taken for an average one of it.
+    a model of a community that never ran is taken for an average one of it. Gains vary together (a hard test part moves
+    all of them): over fields, their variances are shrunk to the guess as if that were four fields and their correlations
+    as if sixteen; of a column that no field knows, the guess is all.
     """
     fields = [one for one in _fields(curves, shares) if one is not None]
     if not fields:
@@ -119,22 +126,17 @@ def learn_trend(
     covariance = _covariance(values - np.array([shifts[name] for name in names]), shares)
     spreads = np.log([one.spread for one in fields])
     gains = np.array([one.gains for one in fields])
-    known = np.isfinite(gains).sum(axis=0)
     guess = default_trend(shares)
     typical = float(np.exp(spreads.mean()))
+    usual, gain_covariance = _gains(gains, guess, typical / guess.spread)
     return Trend(
         shares=tuple(shares),
         covariance=_rows(covariance),
         shifts={name: tuple(map(float, row)) for name, row in shifts.items() if row.any()},
         spread=typical,
         spread_log_sd=max(0.3, float(spreads.std())),
-        gains=tuple(float(g) for g in _mean(gains)),
-        gain_sds=tuple(
-            max(float(sd), 0.2 * typical) if n > 1 else wide
-            for sd, n, wide in zip(
-                _sd(gains), known, (sd * typical / guess.spread for sd in guess.gain_sds), strict=True
-            )
-        ),
+        gains=tuple(map(float, usual)),
+        gain_covariance=_rows(gain_covariance),
         n_runs=len(values),
         n_fields=len(fields),
     )
@@ -142,12 +144,12 @@ def learn_trend(
 
 def default_trend(shares: Sequence[float]) -> Trend:
     """What is held without any finished run: early points tell little, later ones more; a guess, and a wide one."""
-    to_come = 1.0 - np.asarray(shares, dtype=float)
-    gains = np.r_[np.zeros(CURVE), _RISE * to_come]
-    gain_sds = np.r_[0.0, 0.0, _PROBE_SD, np.hypot(_LEVEL_SD, _RISE * to_come)]
-    return Trend(
-        tuple(shares), _rows(_guess(shares)), {}, 0.05, 1.0, tuple(map(float, gains)), tuple(map(float, gain_sds)), 0, 0
-    )
+    at = np.asarray(shares, dtype=float)
+    gains = np.r_[np.zeros(CURVE), _RISE * (1.0 - at)]
+    varied = np.zeros((len(gains), len(gains)))
+    varied[PROBE, PROBE] = _PROBE_SD**2
+    varied[CURVE:, CURVE:] = _LEVEL_SD**2 + _RISE**2 * (1.0 - np.maximum.outer(at, at)) + _POINT_SD**2 * np.eye(len(at))
+    return Trend(tuple(shares), _rows(_guess(shares)), {}, 0.05, 1.0, tuple(map(float, gains)), _rows(varied), 0, 0)
 
 
 def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
@@ -155,12 +157,16 @@ def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
 
     The dataset's own level has a flat prior, what it gains from one point to the end the usual one, its spread a
     log-normal one: so candidates are compared where they were seen alike, and one seen alone is compared with what is
-    usual. Cost O(K S^3).
+    usual. An exception (a run that broke) tells little of the level, and its own end is as uncertain as it is far off.
+    Cost O(K S^3).
     """
     values = np.array([_row(one, trend) for one in seen])
-    covariance = np.array(trend.covariance)
-    spreads = trend.spread * np.exp(trend.spread_log_sd * _SPREADS)
-    grid = [_conditional(values, trend, float(spread), covariance) for spread in spreads]
+    doubts = np.ones(len(values))
+    grid = _grid(values, trend, doubts)
+    likeliest = int(np.argmax([one.log_likelihood - 0.5 * at**2 for one, at in zip(grid, _SPREADS, strict=True)]))
+    doubts = _doubts(values, trend, _spreads(trend)[likeliest])
+    if (doubts > 1.0).any():
+        grid = _grid(values, trend, doubts)
     log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * _SPREADS**2
     weights = np.exp(log_weight - log_weight.max())
     return Forecast(
@@ -173,7 +179,10 @@ def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
 
 
 def simulate(trend: Trend, seen: Sequence[Seen], rng: np.random.Generator) -> tuple[list[Seen], FloatArray]:
-    """Runs to the end as they may turn out, given what is seen: the candidates with whole curves, and finals (K,)."""
+    """Runs to the end as they may turn out, given what is seen: the candidates with whole curves, and finals (K,).
+
+    The level is that of the probes where there are any (else 0), and gains are the usual ones.
+    """
     values = np.array([_row(one, trend) for one in seen])
     spread = trend.spread * float(np.exp(trend.spread_log_sd * rng.standard_normal()))
     covariance = np.array(trend.covariance)
@@ -186,11 +195,14 @@ def simulate(trend: Trend, seen: Sequence[Seen], rng: np.random.Generator) -> tu
         mean = row[known] @ gain if gain is not None else np.zeros(len(row))
         rest = covariance - covariance[:, known] @ gain if gain is not None else covariance
         drawn[place] = _gaussian(mean, rest, 1, rng)[0]
+    end = _mean(values)[PROBE] + trend.gains[PROBE]
+    shifts = np.array([_shift(one.model, trend) for one in seen])
+    raw = end - np.array(trend.gains) + spread * drawn + trend.spread * shifts
     runs = [
-        Seen(one.model, trend.shares, tuple(spread * row[CURVE:]), one.recalled, one.probe)
-        for one, row in zip(seen, drawn, strict=True)
+        Seen(one.model, trend.shares, tuple(map(float, row[CURVE:])), one.recalled, one.probe)
+        for one, row in zip(seen, raw, strict=True)
     ]
-    return runs, spread * drawn[:, FINAL]
+    return runs, raw[:, FINAL]
 
 
 # -- learning
@@ -198,7 +210,7 @@ def simulate(trend: Trend, seen: Sequence[Seen], rng: np.random.Generator) -> tu
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """Runs that compete: standardised deviations (K, q), their models, the spread of finals, gains (q,)."""
+    """Runs that compete: standardised deviations (K, q), their models, the spread of finals, gains (q,) or nan."""
 
     values: FloatArray
     models: tuple[str, ...]
@@ -217,13 +229,14 @@ def _fields(curves: Sequence[Curve], shares: Sequence[float]) -> list[_Field | N
 def _field(runs: Sequence[Curve], shares: Sequence[float]) -> _Field | None:
     """The field's runs side by side; None where they are too few or all end alike."""
     raw = np.array([[one.final, one.recalled, one.probe, *at_shares(one, shares)] for one in runs])
-    spread = float(raw[:, FINAL].std()) if len(raw) >= _FEWEST else 0.0
-    if spread <= 0.0:
+    if len(raw) < _FEWEST or np.ptp(raw[:, FINAL]) <= 1e-9 * np.abs(raw[:, FINAL]).max():
         return None
+    spread = float(raw[:, FINAL].std())
     scaled = _scaled(raw, spread)
     values = np.clip(scaled - _mean(scaled), -_OUTLIER, _OUTLIER)
     both = raw[:, [FINAL]] + 0.0 * raw  # finals where the column is known
-    return _Field(values, tuple(one.model for one in runs), spread, _mean(both - raw))
+    gains = np.where(np.isfinite(raw).any(axis=0), _mean(both - raw), np.nan)
+    return _Field(values, tuple(one.model for one in runs), spread, gains)
 
 
 def at_shares(one: Curve, shares: Sequence[float]) -> FloatArray:
@@ -231,6 +244,23 @@ def at_shares(one: Curve, shares: Sequence[float]) -> FloatArray:
     if not one.shares:
         return np.full(len(shares), np.nan)
     return np.asarray(np.interp(shares, one.shares, one.scores, left=np.nan, right=np.nan))
+
+
+def _gains(gains: FloatArray, guess: Trend, scale: float) -> tuple[FloatArray, FloatArray]:
+    """(q,), (q, q): the usual gains of these fields (F, q), how they vary together; `scale` is the guess's."""
+    known = np.isfinite(gains)
+    usual = np.where(known.any(axis=0), _mean(gains), np.array(guess.gains))
+    apart = np.nan_to_num(gains - usual)
+    n = known.T.astype(float) @ known
+    more = np.maximum(n - 1.0, 0.0)
+    guessed = scale**2 * np.array(guess.gain_covariance)
+    wide = np.diagonal(guessed)
+    variance = (_PRIOR_FIELDS * wide + (apart**2).sum(axis=0)) / (_PRIOR_FIELDS + np.diagonal(more))
+    ratio = np.sqrt(variance / np.where(wide > 0.0, wide, 1.0))
+    target = guessed * np.outer(ratio, ratio)
+    varied = (_PRIOR_TOGETHER * target + apart.T @ apart) / (_PRIOR_TOGETHER + more)
+    roots, vectors = np.linalg.eigh(varied)
+    return usual, np.asarray((vectors * np.maximum(roots, 0.0)) @ vectors.T)
 
 
 def _covariance(values: FloatArray, shares: Sequence[float]) -> FloatArray:
@@ -273,20 +303,26 @@ def _shifts(
     error = np.nansum((rest - means[owner]) ** 2, axis=0) / np.maximum(freedom, 1) / np.maximum(counts, 1)
     between = np.maximum(_mean(np.where(counts > 0, means**2 - error, np.nan)), 0.0)
     groups = np.unique([communities.get(model, f"model {model}") for model in models], return_inverse=True)[1]
-    members = np.eye(groups.max() + 1)[groups].T  # (G, M)
-    shared = np.minimum(np.maximum(_within(means, counts > 0, members), 0.0), between)
+    shared = np.minimum(np.maximum(_within(means, counts > 0, groups), 0.0), between)
     own = between - shared
     weights = (counts > 0) / np.maximum(own + error, 1e-12)
-    effects = shared * (members @ (weights * means)) / (1.0 + shared * (members @ weights))  # (G, q)
+    effects = shared * _totals(weights * means, groups) / (1.0 + shared * _totals(weights, groups))  # (G, q)
     shrunk = effects[groups] + own * weights * (means - effects[groups])
     return dict(zip(models, shrunk, strict=True))
 
 
-def _within(means: FloatArray, known: NDArray[np.bool_], members: FloatArray) -> FloatArray:
+def _within(means: FloatArray, known: NDArray[np.bool_], groups: NDArray[np.intp]) -> FloatArray:
     """(q,) mean product of two models' means (M, q) over the pairs within a community; 0 where there is none."""
-    sums, squares, n = members @ (known * means), members @ (known * means**2), members @ known
+    sums, squares, n = (_totals(values, groups) for values in (known * means, known * means**2, known.astype(float)))
     pairs = (n * (n - 1)).sum(axis=0)
     return np.asarray((sums**2 - squares).sum(axis=0) / np.maximum(pairs, 1))
+
+
+def _totals(values: FloatArray, groups: NDArray[np.intp]) -> FloatArray:
+    """(G, q) sums of the rows of each group."""
+    found = np.zeros((groups.max() + 1, values.shape[1]))
+    np.add.at(found, groups, values)
+    return found
 
 
 # -- forecasting
@@ -303,8 +339,11 @@ def _row(one: Seen, trend: Trend) -> FloatArray:
     """(q,) what is seen, less the model's own shift; nan where it is not. The shift stays in units of spread."""
     at = {round(share, 9): score for share, score in zip(one.shares, one.scores, strict=True)}
     curve = [at.get(round(share, 9), math.nan) for share in trend.shares]
-    shift = np.array(trend.shifts.get(one.model, (0.0,) * (CURVE + len(curve))))
-    return np.array([math.nan, one.recalled, one.probe, *curve]) - trend.spread * shift
+    return np.array([math.nan, one.recalled, one.probe, *curve]) - trend.spread * _shift(one.model, trend)
+
+
+def _shift(model: str, trend: Trend) -> FloatArray:
+    return np.array(trend.shifts.get(model, (0.0,) * len(trend.gains)))
 
 
 def _scaled(values: FloatArray, spread: float) -> FloatArray:
@@ -314,10 +353,22 @@ def _scaled(values: FloatArray, spread: float) -> FloatArray:
     return np.asarray(values / scale)
 
 
-def _conditional(values: FloatArray, trend: Trend, spread: float, covariance: FloatArray) -> _Conditional:
+def _spreads(trend: Trend) -> FloatArray:
+    return np.asarray(trend.spread * np.exp(trend.spread_log_sd * _SPREADS))
+
+
+def _grid(values: FloatArray, trend: Trend, doubts: FloatArray) -> list[_Conditional]:
+    covariance = np.array(trend.covariance)
+    return [_conditional(values, trend, float(spread), covariance, doubts) for spread in _spreads(trend)]
+
+
+def _conditional(
+    values: FloatArray, trend: Trend, spread: float, covariance: FloatArray, doubts: FloatArray
+) -> _Conditional:
     """Final scores given what is seen, were this the dataset's spread: generalised least squares for the levels.
 
     A column's level is the final score's less the usual gain, as far as gains vary; the final score's is unknown.
+    `doubts` (K,) multiply the candidates' covariances.
     """
     scaled = _scaled(values, spread)
     k, q = scaled.shape
@@ -327,20 +378,20 @@ def _conditional(values: FloatArray, trend: Trend, spread: float, covariance: Fl
     patterns, owner = np.unique(np.isfinite(scaled), axis=0, return_inverse=True)
     for place, known in enumerate(patterns):  # candidates seen alike share everything but their values
         members = np.flatnonzero(owner.ravel() == place)
-        rows = scaled[np.ix_(members, known)]
+        rows, sure = scaled[np.ix_(members, known)], 1.0 / doubts[members]
         inverse = np.linalg.inv(covariance[np.ix_(known, known)])
         gains[np.ix_(members, known)] = covariance[FINAL, known] @ inverse
-        precision[np.ix_(known, known)] += len(members) * inverse
-        moment[known] += inverse @ rows.sum(axis=0)
-        fit += float(np.einsum("ki,ij,kj->", rows, inverse, rows))
-        log_det += len(members) * float(np.linalg.slogdet(inverse)[1])
+        precision[np.ix_(known, known)] += sure.sum() * inverse
+        moment[known] += inverse @ (sure @ rows)
+        fit += float(np.einsum("k,ki,ij,kj->", sure, rows, inverse, rows))
+        log_det += len(members) * float(np.linalg.slogdet(inverse)[1]) + known.sum() * float(np.log(sure).sum())
     used = np.diagonal(precision) > 0
     inner = precision[np.ix_(used, used)]
     spent = np.zeros((q, q))
     spent[np.ix_(used, used)] = np.linalg.inv(inner)
     level = spent @ moment
     mean = level[FINAL] + np.nansum(gains * np.where(np.isfinite(scaled), scaled - level, 0.0), axis=1)
-    own = covariance[FINAL, FINAL] - np.einsum("kq,qp,kp->k", gains, covariance, gains)
+    own = doubts * (covariance[FINAL, FINAL] - np.einsum("kq,qp,kp->k", gains, covariance, gains))
     carried = np.eye(q)[FINAL] - gains
     joint = np.diag(own) + carried @ spent @ carried.T
     log_likelihood = 0.5 * (log_det - fit + moment @ level - np.linalg.slogdet(inner)[1])
@@ -351,16 +402,44 @@ def _conditional(values: FloatArray, trend: Trend, spread: float, covariance: Fl
 def _levels(trend: Trend, values: FloatArray, spread: float) -> tuple[FloatArray, FloatArray, float, float]:
     """What is held of the columns' levels before: precision (q, q), moment (q,), and their part of the likelihood."""
     q = values.shape[1]
-    precision, moment, fit, log_det = np.zeros((q, q)), np.zeros(q), 0.0, 0.0
-    for column in range(PROBE, q):
-        if np.isfinite(values[:, column]).any():
-            gain, weight = trend.gains[column] / spread, (spread / trend.gain_sds[column]) ** 2
-            ends = [FINAL, column]
-            precision[np.ix_(ends, ends)] += weight * np.array([[1.0, -1.0], [-1.0, 1.0]])
-            moment[ends] += weight * gain * np.array([1.0, -1.0])
-            fit += weight * gain**2
-            log_det += math.log(weight)
-    return precision, moment, fit, log_det
+    precision, moment = np.zeros((q, q)), np.zeros(q)
+    seen = np.isfinite(values).any(axis=0)
+    seen[[FINAL, RECALLED]] = False
+    if not seen.any():
+        return precision, moment, 0.0, 0.0
+    gains = np.array(trend.gains)[seen] / spread
+    inverse = np.linalg.inv(np.array(trend.gain_covariance)[np.ix_(seen, seen)] / spread**2)
+    apart = np.zeros((int(seen.sum()), q))  # the final score's level less each column's
+    apart[:, FINAL], apart[:, seen] = 1.0, -np.eye(len(gains))
+    precision += apart.T @ inverse @ apart
+    moment += apart.T @ inverse @ gains
+    return precision, moment, float(gains @ inverse @ gains), float(np.linalg.slogdet(inverse)[1])
+
+
+def _doubts(values: FloatArray, trend: Trend, spread: float) -> FloatArray:
+    """(K,) 1, and of an exception how much further off it is than what the others and the past let expect."""
+    covariance = np.array(trend.covariance)
+    scaled = _scaled(values, spread)
+    precision, moment = _levels(trend, values, spread)[:2]
+    precision = precision + 1e-6 * np.eye(len(moment))  # a level that nothing tells may be anywhere
+    patterns, owner = np.unique(np.isfinite(scaled), axis=0, return_inverse=True)
+    own = np.zeros((len(patterns), *precision.shape))
+    for place, known in enumerate(patterns):
+        own[place][np.ix_(known, known)] = np.linalg.inv(covariance[np.ix_(known, known)])
+    owner = owner.ravel()
+    told = np.einsum("kij,kj->ki", own[owner], np.nan_to_num(scaled))
+    rest = np.linalg.inv(precision + own[owner].sum(axis=0) - own[owner])  # (K, q, q), of all others
+    off = scaled - np.einsum("kij,kj->ki", rest, moment + told.sum(axis=0) - told)
+    found = np.ones(len(values))
+    for place, known in enumerate(patterns):
+        members = np.flatnonzero(owner == place)
+        spread_of = covariance[np.ix_(known, known)] + rest[np.ix_(members, known, known)]
+        distance = np.einsum(
+            "ki,kij,kj->k", off[np.ix_(members, known)], np.linalg.inv(spread_of), off[np.ix_(members, known)]
+        )
+        n = max(int(known.sum()), 1)
+        found[members] = np.where(distance > chi2.isf(_EXCEPTION, n), distance / n, 1.0)
+    return found
 
 
 def _gaussian(mean: FloatArray, covariance: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:

@@ -101,7 +101,8 @@ def test_it_is_the_conditional_of_one_gaussian_with_flat_levels() -> None:
     covariance, unit = np.array(trend.covariance), np.r_[trend.spread, 1.0, np.full(4, trend.spread)]
     covariance = covariance * np.outer(unit, unit)
     flat = 1e3
-    level = np.diag(np.r_[flat, flat, np.array(trend.gain_sds[2:]) ** 2])
+    level = np.diag(np.r_[flat, flat, np.zeros(4)])
+    level[2:, 2:] = np.array(trend.gain_covariance)[2:, 2:]
     level[0, 2:] = level[2:, 0] = flat
     level[2:, 2:] += flat
     usual = -np.array(trend.gains)
@@ -131,7 +132,79 @@ def test_one_seen_alone_is_compared_with_what_is_usual() -> None:
         forecast(trend, [Seen("a", SHARES[:1], (usual + step,), probe=0.6), *others]).mean for step in (0.0, -0.3)
     )
     assert abs(well[0] - well[1]) < 0.02
-    assert badly[0] < badly[1] - 0.02
+    assert badly[0] < badly[1] - 0.01
+
+
+def test_a_run_that_broke_does_not_pull_the_others_down_and_is_itself_uncertain() -> None:
+    trend = learn_trend([replace(one, probe=one.final - 0.1) for one in make_zoo()], SHARES)
+    others = [Seen(name, probe=0.6) for name in "bcd"]
+    usual = 0.7 - np.array(trend.gains[CURVE:])
+    curve = (float(usual[0]), float(usual[1]) - 0.4)
+    well = forecast(trend, [Seen("a", SHARES[:2], tuple(map(float, usual[:2])), probe=0.6), *others])
+    broke = forecast(trend, [Seen("a", SHARES[:2], curve, probe=0.6), *others])
+    assert broke.mean[1] > well.mean[1] - 0.04
+    assert broke.mean[0] < broke.mean[1] - 0.05
+    assert broke.sd[0] > 2.0 * well.sd[0]
+
+
+def test_of_a_point_that_no_past_run_has_the_guess_is_held_and_not_that_it_gains_nothing() -> None:
+    late = [replace(one, shares=one.shares[1:], scores=one.scores[1:]) for one in make_zoo()]
+    trend, guess = learn_trend(late, SHARES), default_trend(SHARES)
+    sds = np.sqrt(np.diagonal(np.array(trend.gain_covariance)))
+    assert trend.gains[CURVE] == guess.gains[CURVE]
+    assert trend.gains[CURVE + 1] == pytest.approx(0.1, abs=0.02)
+    assert sds[CURVE] > 0.1 > sds[CURVE + 1]
+    assert sds[PROBE] > 0.05
+
+
+def test_runs_that_all_end_alike_say_nothing_of_the_spread() -> None:
+    alike = [
+        Curve(model, f"alike{end}", SHARES, (end - 0.2, end - 0.1, end), end)
+        for end in (0.3, 0.7, 0.95, 0.885)
+        for model in ("m1", "m2", "m3")
+    ]
+    assert np.std([0.95] * 3) > 0.0  # by rounding alone
+    zoo = make_zoo()
+    assert learn_trend([*zoo, *alike], SHARES) == learn_trend(zoo, SHARES)
+
+
+def test_where_a_test_part_is_harder_all_points_are_off_together_and_the_interval_says_so() -> None:
+    rng = np.random.default_rng(5)
+
+    def shifted(runs: list[Curve]) -> list[Curve]:
+        off = 0.05 * rng.standard_normal()
+        return [replace(one, final=one.final + off) for one in runs]
+
+    shares = tuple(np.linspace(0.4, 1.0, 7).tolist())
+    rise = 0.1 * (1.0 - np.array(shares))
+
+    def field(name: str) -> list[Curve]:
+        runs = make_field(name, rng)
+        curves = [one.final - rise + 0.01 * rng.standard_normal(7) for one in runs]
+        return shifted(
+            [replace(one, shares=shares, scores=tuple(map(float, c))) for one, c in zip(runs, curves, strict=True)]
+        )
+
+    trend = learn_trend([run for place in range(25) for run in field(f"d{place}")], shares)
+    inside = []
+    for place in range(150):
+        runs = field(f"new{place}")
+        found = forecast(trend, [replace(seen, recalled=math.nan) for seen in seen_until(runs, 7)])
+        inside.append(np.abs(found.mean - [one.final for one in runs]) < 1.645 * found.sd)
+    assert 0.84 < np.mean(inside) < 0.96
+
+
+def test_simulated_races_stand_on_the_level_of_their_probes() -> None:
+    zoo = [replace(one, probe=one.final - 0.1) for one in make_zoo(slow={"m1"})]
+    trend = learn_trend(zoo, SHARES)
+    seen = [Seen(f"m{place}", probe=0.6) for place in range(12)]
+    rng = np.random.default_rng(0)
+    drawn = [simulate(trend, seen, rng) for _ in range(200)]
+    finals = np.mean([ends for _, ends in drawn], axis=0)
+    first = np.mean([[one.scores[0] for one in runs] for runs, _ in drawn], axis=0)
+    np.testing.assert_allclose(finals, 0.7, atol=0.03)
+    assert first[0] == pytest.approx(0.5, abs=0.03)
+    assert first[1] < first[0] - 0.05  # a slow starter is one here too
 
 
 def test_the_order_of_candidates_changes_nothing() -> None:

@@ -112,9 +112,9 @@ def learn_trend(
     shrunk towards `default_trend` as if that stood for 16 runs. Without curves it is `default_trend`, whose intervals
     are wide. Slow starters: each model's own mean deviation of a point from what its final score lets expect, shrunk
     towards its community's (`communities` by model) by how much such means vary between models and between communities;
-    a model of a community that never ran is taken for an average one of it. Gains vary together (a hard test part moves
-    all of them): over fields, their variances are shrunk to the guess as if that were four fields, their correlations as
-    if sixteen; of a column that no field knows, the guess is all.
+    a model of a community that never ran is taken for an average one of it. Gains vary together (a hard test part
+    moves all of them): over fields, their variances are shrunk to the guess as if that were four fields, their
+    correlations as if sixteen; of a column that no field knows, the guess is all.
     """
     fields = [one for one in _fields(curves, shares) if one is not None]
     if not fields:

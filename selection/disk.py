@@ -3,6 +3,7 @@
 Knows folders, bytes and how large a trial's state may be. Does not know who ranks where.
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from selection.errors import BudgetError
 from selection.records import Trial
@@ -26,6 +28,8 @@ SLACK_BYTES = 1 << 20
 SAVED_BYTES_PER_PARAMETER = 4
 # Vocabularies of hundreds of thousands of words.
 SAVED_SLACK_BYTES = 20 << 20
+# Full, over a quota, mounted read-only, or failing. Whoever opens a checkpoint translates what it cannot read there.
+_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(slots=True)
@@ -109,6 +113,11 @@ def saved_bytes(trial: Trial) -> int:
     """At most how large the trial's saved checkpoint is expected to be; 0 where its parameters are not known."""
     n_parameters = trial.candidate.n_parameters
     return SAVED_BYTES_PER_PARAMETER * n_parameters + SAVED_SLACK_BYTES if n_parameters else 0
+
+
+def is_disk_error(error: object) -> TypeGuard[OSError]:
+    """Whether it says that the disk takes no more: no trial's fault, and mended before going on."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRNOS
 
 
 def default_budget(folder: Path) -> int:

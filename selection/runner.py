@@ -19,6 +19,7 @@ from selection.disk import (
     default_budget,
     folder_bytes,
     growth_bytes,
+    is_disk_error,
     saved_bytes,
     state_bytes,
 )
@@ -121,6 +122,7 @@ def select(
             workers or an executor that cannot be.
         BudgetError: a candidate does not fit the disk's budget alone.
         TrialError: every candidate failed (with each one's reason), or the clock ended before any finished a rung.
+        OSError: the disk takes no more (full, over its quota, read-only); the same call goes on once it does.
     """
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,12 @@ def select(
         if not run.race().finished:
             check_budget(disk.n_bytes, journal.header.plan.trials)
         while not (race := run.race()).finished:
-            _next(run, race)
+            try:
+                _next(run, race)
+            except OSError as error:
+                if not is_disk_error(error):
+                    raise
+                raise _explained(error, folder) from error
         _discard(run, race)
     return _outcome(journal.header, race, folder)
 
@@ -179,6 +186,15 @@ def _next(run: _Run, race: Race) -> None:
         _revive(run, race)
 
 
+def _explained(error: OSError, folder: Path) -> OSError:
+    """The disk's error, with what to do."""
+    text = (
+        f"{error.strerror}; wanted room for what the race in {folder} writes: free some there, and the same command "
+        "goes on"
+    )
+    return OSError(error.errno, text, error.filename)
+
+
 def _known(probe: float | None) -> float | None:
     """A nan probe is no probe."""
     return None if probe is None or math.isnan(probe) else probe
@@ -191,14 +207,24 @@ def _decide(run: _Run, race: Race) -> None:
 
 
 def _train_waiting(run: _Run, race: Race) -> None:
-    """Trains the waiting candidates to the rung's end, the most promising first."""
+    """Trains the waiting candidates to the rung's end, the most promising first.
+
+    Raises:
+        OSError: the disk takes no more; no piece starts any more, and those that ran have been recorded.
+    """
     waiting = race.waiting()
     pieces = [_piece(run, race, race.trial(model)) for model in waiting]
     n_done = 0
-    for piece, result in run.executor.run(pieces, run.is_late):
+    full: list[OSError] = []
+    for piece, result in run.executor.run(pieces, lambda: bool(full) or run.is_late()):
         run.disk.release(piece.folder)
-        run.record(_ended(race, piece, result))
+        if is_disk_error(result):
+            full.append(result)
+        else:
+            run.record(_ended(race, piece, result))
         n_done += 1
+    if full:
+        raise full[0]
     if n_done < len(pieces):
         _cut_off(run)
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import multiprocessing
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -248,6 +250,50 @@ def test_a_full_disk_fails_no_candidate_and_the_race_goes_on_once_there_is_room(
     with pytest.raises(OSError, match="No space left"):
         select("beans", planned(runs), Full(runs), tmp_path)
     assert select("beans", planned(runs), SimulatedTrainer(runs), tmp_path).best.candidate.model == "a"
+
+
+@dataclass(frozen=True)
+class Cramped(SimulatedTrainer):
+    """Finds no room for some models' states while `full` is there; the others take their time."""
+
+    full: Path = Path()
+    models: tuple[str, ...] = ()
+    number: int = errno.ENOSPC
+
+    def train(self, trial: Trial, until_step: int, folder: Path) -> Progress:
+        if trial.candidate.model in self.models and self.full.exists():
+            raise OSError(self.number, os.strerror(self.number), str(folder / "state.part"))
+        return SimulatedTrainer.train(self, trial, until_step, folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_full_in_training_fails_no_candidate_and_the_race_goes_on_once_there_is_room(
+    tmp_path: Path, workers: int
+) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    events: list[Event] = []
+    trainer = Cramped(EIGHT, pause_seconds=0.02, full=full, models=("org/m6",))
+    race = partial(select, "beans", planned(EIGHT, PROBES), trainer, tmp_path / "race", workers=workers)
+    with pytest.raises(OSError, match=r"No space left on device; wanted room .*free some .*state\.part") as raised:
+        race(track=events.append)
+    assert raised.value.errno == errno.ENOSPC
+    assert not any(isinstance(event, Failed) for event in events)
+    assert "org/m7" in {event.model for event in events if isinstance(event, Trained)}  # it had begun
+    full.unlink()
+    outcome = race()
+    assert (outcome.best.candidate.model, outcome.standings[1].candidate.model) == ("org/m7", "org/m6")
+    assert pieces(tmp_path / "race")["org_m7"] == "0 25\n25 50\n50 100\n"
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_more_is_nobodys_fault_and_a_missing_file_is_ones_own(tmp_path: Path, number: int) -> None:
+    runs = {"a": rising(0.9), "b": rising(0.8)}
+    trainer = Cramped(runs, full=tmp_path, models=("a",), number=number)
+    with pytest.raises(OSError, match="the same command goes on"):
+        select("beans", planned(runs), trainer, tmp_path / "race")
+    outcome = select("beans", planned(runs), replace(trainer, number=errno.ENOENT), tmp_path / "race")
+    assert (outcome.best.candidate.model, outcome.standings[1].dropped) == ("b", "failed")
 
 
 def test_past_the_clock_nobody_new_is_tried_for_a_winner_that_cannot_be_tested(tmp_path: Path) -> None:

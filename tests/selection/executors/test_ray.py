@@ -1,5 +1,6 @@
 """Work over a Ray cluster of two nodes on this machine; a minute, most of it Ray coming up and going down."""
 
+import errno
 import os
 import signal
 import sys
@@ -77,6 +78,17 @@ def test_a_failure_or_a_lost_worker_leaves_the_others_alone(cluster: Any) -> Non
         said = {item: str(result) for item, result in executor.run([1, 4, 5, 2, 3])}
     assert said == {1: "0.5", 2: "1.0", 3: "1.5", 4: "four is unlucky", 5: said[5]}
     assert said[5].startswith("its worker was lost 3 times: ")
+
+
+def full(item: int) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device", "/state.part")
+
+
+def test_a_full_disk_is_told_as_such(cluster: Any) -> None:
+    with RayExecutor(full) as executor:
+        ((_, error),) = executor.run([1])
+    assert isinstance(error, OSError)
+    assert (error.errno, error.filename) == (errno.ENOSPC, "/state.part")
 
 
 def dying_beside(folder: Path, item: int) -> int:

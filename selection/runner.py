@@ -25,7 +25,9 @@ from selection.disk import (
 )
 from selection.errors import SelectionError, TrialError
 from selection.executors.executor import Executor, Site, site_of
+from selection.executors.memory import free_memory
 from selection.executors.packing import Workers
+from selection.executors.worker import ran_out_of_memory
 from selection.folders import check_folder, drop_drafts, locked, trial_folder
 from selection.journal import Header, Journal, open_journal, sync_folder
 from selection.policies import survivors
@@ -323,29 +325,55 @@ def _hopeless(race: Race) -> str:
 def _finish(run: _Run, race: Race) -> None:
     """Tests the winner, or saves it once tested; one that cannot be has failed, and the next is tried.
 
-    A winner whose state gave way on disk is trained anew before: what a race holds decides nothing in it.
+    Raises:
+        OSError: a full disk is no candidate's fault, and can be mended before going on.
+        TrialError: nor is a lack of memory, alone and once again.
     """
     winner = race.tested.model if race.tested else race.finalists()[0]
-    trial = race.trial(winner)
-    own = trial_folder(run.folder, trial)
     event: Event
     try:
-        again = _trained_again(run, race, trial, own)
-        if again is not None:
-            event = again
-        elif race.tested is None:
-            event = Tested(winner, _test_score(run.trainer, trial, own))
-        else:
-            best = run.folder / "best"
-            run.disk.admit(best, saved_bytes(trial), [path for path in _worst_first(run, race) if path != own])
-            _save(run.trainer, trial, own, best)
-            run.disk.release(best)
-            event = Finished(winner)
-    except OSError:  # a full disk is no candidate's fault, and can be mended before going on
+        event = _step_to_the_end(run, race, race.trial(winner))
+    except OSError:
         raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise TrialError(
+                f"got no memory to test or save {winner}, which has won: {_reason(error)}; wanted as much as its "
+                "training took: end what else takes memory here, and the same command goes on"
+            ) from error
         event = Failed(race.rung, winner, _reason(error))
     run.record(event)
+
+
+def _step_to_the_end(run: _Run, race: Race, trial: Trial) -> Event:
+    """`_tested_or_saved`; done again once, where it ran out of memory, when nothing is held without need."""
+    try:
+        return _tested_or_saved(run, race, trial)
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+    run.executor.let_go()
+    free_memory()
+    return _tested_or_saved(run, race, trial)
+
+
+def _tested_or_saved(run: _Run, race: Race, trial: Trial) -> Event:
+    """The next thing that a winner is still to go through.
+
+    One whose state gave way on disk is trained anew before: what a race holds decides nothing in it.
+    """
+    winner = trial.candidate.model
+    own = trial_folder(run.folder, trial)
+    again = _trained_again(run, race, trial, own)
+    if again is not None:
+        return again
+    if race.tested is None:
+        return Tested(winner, _test_score(run.trainer, trial, own))
+    best = run.folder / "best"
+    run.disk.admit(best, saved_bytes(trial), [path for path in _worst_first(run, race) if path != own])
+    _save(run.trainer, trial, own, best)
+    run.disk.release(best)
+    return Finished(winner)
 
 
 def _trained_again(run: _Run, race: Race, trial: Trial, folder: Path) -> Trained | None:

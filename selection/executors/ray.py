@@ -140,6 +140,11 @@ class RayExecutor(Generic[T, R]):
                 return
             yield from self._looked(waiting, again)
 
+    def let_go(self) -> None:
+        """Ends workers that hold no piece, and with them what they hold of memory; others come when they are wanted."""
+        for actor in [one for one in self._actors if one.piece is None]:
+            self._end(actor)
+
     def _busy(self) -> list[_Actor[T]]:
         return [actor for actor in self._actors if actor.piece is not None]
 

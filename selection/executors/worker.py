@@ -115,6 +115,17 @@ def attempt(work: Callable[[T], R], item: T) -> R | Exception:
         return error
 
 
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it, or what caused it, is a lack of memory on a GPU or on the host."""
+    from selection.features import is_out_of_memory
+
+    while isinstance(error, Exception):
+        if is_out_of_memory(error):
+            return True
+        error = error.__cause__
+    return False
+
+
 def measured(work: Callable[[T], R], item: T, gauge: Gauge = usage) -> Done[R]:
     """The piece done in this process, and what it took; an exception is turned into a `TrialError` of its text.
 
@@ -127,7 +138,7 @@ def measured(work: Callable[[T], R], item: T, gauge: Gauge = usage) -> Done[R]:
     if is_disk_error(result):
         return Done(OSError(result.errno, result.strerror, result.filename), seconds, gauge())
     if isinstance(result, Exception):
-        return Done(TrialError(_text(result)), seconds, gauge(), _is_out_of_memory(result))
+        return Done(TrialError(_text(result)), seconds, gauge(), ran_out_of_memory(result))
     return Done(result, seconds, gauge())
 
 
@@ -169,17 +180,6 @@ def _beating(pipe: Connection, sending: threading.Lock, gauge: Gauge) -> Iterato
     finally:
         ended.set()
         thread.join()
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether it, or what caused it, is a lack of memory on a GPU or on the host."""
-    from selection.features import is_out_of_memory
-
-    while isinstance(error, Exception):
-        if is_out_of_memory(error):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _text(error: Exception) -> str:

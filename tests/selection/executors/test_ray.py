@@ -131,6 +131,13 @@ def test_nothing_starts_once_told_to_stop(cluster: Any) -> None:
         assert [item for item, _ in executor.run([0.1, 0.2, 0.3], lambda: len(begun) >= 1)] == [0.1]
 
 
+def test_a_worker_that_would_ask_for_more_memory_than_any_node_has_is_given_a_whole_one(cluster: Any) -> None:
+    end = time.monotonic() + 30
+    with RayExecutor(halved) as executor:
+        executor._peak = ray_executor.Usage(peak_bytes=1 << 40)  # as if a piece had been measured, and its worker lost
+        assert list(executor.run([3], lambda: time.monotonic() > end)) == [(3, 1.5)]
+
+
 class _Blind(ray_executor._Serving[Any, Any]):
     """A node that sees other folders under the same path."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from selection.disk import (
     DiskBudget,
@@ -50,6 +50,19 @@ from selection.trainer import Trainer
 
 Track = Callable[[Event], None]
 Keep = Literal["best", "trials"]
+
+
+@runtime_checkable
+class KeepsFeatures(Protocol):
+    """A trainer whose trials may keep features beside their states, written once."""
+
+    def features_bytes(self, trial: Trial) -> int:
+        """At most how large those of a trial are."""
+        ...
+
+    def kept_features_bytes(self, folder: Path) -> int:
+        """How large those are that a trial's folder keeps."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ def select(
     Raises:
         InputError: the folder is in use, cannot be one, or holds a selection of another dataset or plan; a number of
             workers or an executor that cannot be.
-        BudgetError: a candidate does not fit the disk's budget alone.
+        BudgetError: a candidate does not fit the disk's budget alone; features' size is known once it is to be trained.
         TrialError: every candidate failed (with each one's reason), or the clock ended before any finished a rung.
         OSError: the disk takes no more (full, over its quota, read-only); the same call goes on once it does.
     """
@@ -252,11 +265,25 @@ def _admit(run: _Run, piece: _Piece) -> bool:
     """Makes room on disk for a piece, as far as there is any; beside others only that of trials out of the race.
 
     To work beside others is not worth that one who races starts anew: the piece then waits.
+
+    Raises:
+        BudgetError: with its features it does not fit the disk's budget alone.
     """
     race = run.race()
-    state = max(state_bytes(piece.trial), folder_bytes(piece.folder))
+    features, kept = _features_bytes(run.trainer, piece)
+    if features:
+        check_budget(run.disk.n_bytes, [piece.trial], features)
+    state = max(state_bytes(piece.trial), folder_bytes(piece.folder) - kept)
+    growth = growth_bytes(piece.trial, state) + max(0, features - kept)
     give_way = _out(run, race) if run.disk.is_shared(piece.folder) else _worst_first(run, race)
-    return run.disk.admit(piece.folder, growth_bytes(piece.trial, state), give_way)
+    return run.disk.admit(piece.folder, growth, give_way)
+
+
+def _features_bytes(trainer: Trainer, piece: _Piece) -> tuple[int, int]:
+    """How large the features are that a trial keeps, at most and now."""
+    if not isinstance(trainer, KeepsFeatures):
+        return 0, 0
+    return trainer.features_bytes(piece.trial), trainer.kept_features_bytes(piece.folder)
 
 
 def _worst_first(run: _Run, race: Race) -> list[Path]:

@@ -3,13 +3,16 @@
 Knows folders, bytes and how large a trial's state may be. Does not know who ranks where.
 """
 
+import errno
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from selection.errors import BudgetError
 from selection.records import Trial
@@ -20,12 +23,17 @@ _log = logging.getLogger(__name__)
 DEFAULT_SHARE = 0.5
 # Weights and AdamW's two moments in float32.
 STATE_BYTES_PER_PARAMETER = 12
-# Adapters, heads and a head's features are small beside the encoder.
+# Heads, and adapters of a low rank, are small beside the encoder.
 SMALL_STATE_SHARE = 0.1
+# Adapters' parameters by rank and the root of the encoder's: in L layers of 12 w^2 weights each they are 18 w for each
+# rank, so 5.2 sqrt(L) in all; this is for more than 30 layers.
+ADAPTER_SHARE = 30.0
 SLACK_BYTES = 1 << 20
 SAVED_BYTES_PER_PARAMETER = 4
 # Vocabularies of hundreds of thousands of words.
 SAVED_SLACK_BYTES = 20 << 20
+# Full, over a quota, mounted read-only, or failing. Whoever opens a checkpoint translates what it cannot read there.
+_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(slots=True)
@@ -40,7 +48,7 @@ class DiskBudget:
     def admit(self, own: Path, growth_bytes: int, worst_first: Iterable[Path]) -> bool:
         """Sets room aside for a trial that grows by so much; others give way in this order, but for those that run.
 
-        False where that does not suffice.
+        False where that does not suffice. Room is then set aside all the same where no other runs, for it runs anyway.
         """
         self._taken.pop(own, None)
         needed = folder_bytes(own) + growth_bytes
@@ -51,10 +59,10 @@ class DiskBudget:
                 break
             if path != own and path not in self._taken:
                 room += self._freed(path)
-        if needed > room:
-            return False
-        self._taken[own] = needed
-        return True
+        fits = needed <= room
+        if fits or not self._taken:
+            self._taken[own] = needed
+        return fits
 
     def is_shared(self, own: Path) -> bool:
         """Whether room is set aside for others."""
@@ -74,15 +82,15 @@ class DiskBudget:
         return freed
 
 
-def check_budget(n_bytes: int, trials: Iterable[Trial]) -> None:
-    """Passes a budget in which each of these trials fits alone.
+def check_budget(n_bytes: int, trials: Iterable[Trial], features_bytes: int = 0) -> None:
+    """Passes a budget in which each of these trials fits alone, with so many bytes of features.
 
     Raises:
         BudgetError: it is too small for one.
     """
     for trial in trials:
         state = state_bytes(trial)
-        needed = state + max(growth_bytes(trial, state), saved_bytes(trial))
+        needed = state + max(growth_bytes(trial, state), saved_bytes(trial)) + features_bytes
         if needed > n_bytes:
             raise BudgetError(
                 f"got a disk budget of {n_bytes / 1e6:.0f} MB; wanted at least {needed / 1e6:.0f} MB, what "
@@ -92,9 +100,13 @@ def check_budget(n_bytes: int, trials: Iterable[Trial]) -> None:
 
 def state_bytes(trial: Trial) -> int:
     """At most how large a trial's state is expected to be; 0 where its parameters are not known."""
-    share = 1.0 if trial.recipe.method == "full" else SMALL_STATE_SHARE
-    n_parameters = trial.candidate.n_parameters
-    return round(share * STATE_BYTES_PER_PARAMETER * n_parameters) + SLACK_BYTES if n_parameters else 0
+    n_parameters, recipe = trial.candidate.n_parameters, trial.recipe
+    if not n_parameters:
+        return 0
+    trained = n_parameters if recipe.method == "full" else SMALL_STATE_SHARE * n_parameters
+    if recipe.method == "lora":
+        trained = max(trained, ADAPTER_SHARE * recipe.lora_rank * math.sqrt(n_parameters))
+    return round(STATE_BYTES_PER_PARAMETER * trained) + SLACK_BYTES
 
 
 def growth_bytes(trial: Trial, state: int) -> int:
@@ -109,6 +121,11 @@ def saved_bytes(trial: Trial) -> int:
     """At most how large the trial's saved checkpoint is expected to be; 0 where its parameters are not known."""
     n_parameters = trial.candidate.n_parameters
     return SAVED_BYTES_PER_PARAMETER * n_parameters + SAVED_SLACK_BYTES if n_parameters else 0
+
+
+def is_disk_error(error: object) -> TypeGuard[OSError]:
+    """Whether it says that the disk takes no more: no trial's fault, and mended before going on."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRNOS
 
 
 def default_budget(folder: Path) -> int:

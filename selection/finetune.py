@@ -21,6 +21,7 @@ from typing import Any
 
 from selection.backbones import checkpoint_folder, quiet
 from selection.datasets import Dataset
+from selection.disk import is_disk_error
 from selection.errors import DatasetError, SelectionError, TrialError
 from selection.hardware import threads
 from selection.heads import head_of
@@ -32,6 +33,7 @@ from selection.saved import write_checkpoint
 from selection.training import Training, source_of
 
 CHOSEN = "rate.json"
+BYTES_PER_FEATURE = 4
 
 
 class FineTuner:
@@ -110,6 +112,22 @@ class FineTuner:
         """Removes the weights, optimizer states and features; the progress stays."""
         for path in (*folder.rglob("state*"), *folder.glob("features-*")):
             path.unlink(missing_ok=True)
+
+    def features_bytes(self, trial: Trial) -> int:
+        """At most how large the features are that the trial keeps; 0 where it keeps none or its width is not known."""
+        if trial.recipe.method != "head":
+            return 0
+        try:
+            width = _width(checkpoint_folder(source_of(trial)))
+        except Exception as error:  # a checkpoint that cannot be opened: its training says so
+            if is_disk_error(error):
+                raise
+            return 0
+        return BYTES_PER_FEATURE * width * int(self.dataset.train.size + self.dataset.validation.size)
+
+    def kept_features_bytes(self, folder: Path) -> int:
+        """How large those are that a trial's folder keeps."""
+        return sum(path.stat().st_size for path in folder.glob("features-*"))
 
     def head(self, trial: Trial) -> Head:
         """The head the trial gets: the recipe's, or "native" where the candidate's family has no other.
@@ -260,6 +278,15 @@ def _is_discarded(trial: Trial, folder: Path, step: int) -> bool:
 def _begun_anew(recorded: Progress) -> Progress:
     """At the start again, with all that it took so far."""
     return Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
+
+
+def _width(folder: Path) -> int:
+    """How many features a checkpoint's encoder has, as its configuration says; 0 where it does not."""
+    from transformers import AutoConfig
+
+    with quiet():
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    return int(max(getattr(config, "hidden_sizes", None) or [getattr(config, "hidden_size", 0)]))
 
 
 def _rate_folder(folder: Path, place: int) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from selection.disk import (
     DiskBudget,
@@ -19,12 +19,15 @@ from selection.disk import (
     default_budget,
     folder_bytes,
     growth_bytes,
+    is_disk_error,
     saved_bytes,
     state_bytes,
 )
 from selection.errors import SelectionError, TrialError
 from selection.executors.executor import Executor, Site, site_of
+from selection.executors.memory import free_memory
 from selection.executors.packing import Workers
+from selection.executors.worker import ran_out_of_memory
 from selection.folders import check_folder, drop_drafts, locked, trial_folder
 from selection.journal import Header, Journal, open_journal, sync_folder
 from selection.policies import survivors
@@ -47,6 +50,19 @@ from selection.trainer import Trainer
 
 Track = Callable[[Event], None]
 Keep = Literal["best", "trials"]
+
+
+@runtime_checkable
+class KeepsFeatures(Protocol):
+    """A trainer whose trials may keep features beside their states, written once."""
+
+    def features_bytes(self, trial: Trial) -> int:
+        """At most how large those of a trial are."""
+        ...
+
+    def kept_features_bytes(self, folder: Path) -> int:
+        """How large those are that a trial's folder keeps."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +135,9 @@ def select(
     Raises:
         InputError: the folder is in use, cannot be one, or holds a selection of another dataset or plan; a number of
             workers or an executor that cannot be.
-        BudgetError: a candidate does not fit the disk's budget alone.
+        BudgetError: a candidate does not fit the disk's budget alone; features' size is known once it is to be trained.
         TrialError: every candidate failed (with each one's reason), or the clock ended before any finished a rung.
+        OSError: the disk takes no more (full, over its quota, read-only); the same call goes on once it does.
     """
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +173,12 @@ def select(
         if not run.race().finished:
             check_budget(disk.n_bytes, journal.header.plan.trials)
         while not (race := run.race()).finished:
-            _next(run, race)
+            try:
+                _next(run, race)
+            except OSError as error:
+                if not is_disk_error(error):
+                    raise
+                raise _explained(error, folder) from error
         _discard(run, race)
     return _outcome(journal.header, race, folder)
 
@@ -179,6 +201,15 @@ def _next(run: _Run, race: Race) -> None:
         _revive(run, race)
 
 
+def _explained(error: OSError, folder: Path) -> OSError:
+    """The disk's error, with what to do."""
+    text = (
+        f"{error.strerror}; wanted room for what the race in {folder} writes: free some there, and the same command "
+        "goes on"
+    )
+    return OSError(error.errno, text, error.filename)
+
+
 def _known(probe: float | None) -> float | None:
     """A nan probe is no probe."""
     return None if probe is None or math.isnan(probe) else probe
@@ -191,14 +222,24 @@ def _decide(run: _Run, race: Race) -> None:
 
 
 def _train_waiting(run: _Run, race: Race) -> None:
-    """Trains the waiting candidates to the rung's end, the most promising first."""
+    """Trains the waiting candidates to the rung's end, the most promising first.
+
+    Raises:
+        OSError: the disk takes no more; no piece starts any more, and those that ran have been recorded.
+    """
     waiting = race.waiting()
     pieces = [_piece(run, race, race.trial(model)) for model in waiting]
     n_done = 0
-    for piece, result in run.executor.run(pieces, run.is_late):
+    full: list[OSError] = []
+    for piece, result in run.executor.run(pieces, lambda: bool(full) or run.is_late()):
         run.disk.release(piece.folder)
-        run.record(_ended(race, piece, result))
+        if is_disk_error(result):
+            full.append(result)
+        else:
+            run.record(_ended(race, piece, result))
         n_done += 1
+    if full:
+        raise full[0]
     if n_done < len(pieces):
         _cut_off(run)
 
@@ -224,11 +265,25 @@ def _admit(run: _Run, piece: _Piece) -> bool:
     """Makes room on disk for a piece, as far as there is any; beside others only that of trials out of the race.
 
     To work beside others is not worth that one who races starts anew: the piece then waits.
+
+    Raises:
+        BudgetError: with its features it does not fit the disk's budget alone.
     """
     race = run.race()
-    state = max(state_bytes(piece.trial), folder_bytes(piece.folder))
+    features, kept = _features_bytes(run.trainer, piece)
+    if features:
+        check_budget(run.disk.n_bytes, [piece.trial], features)
+    state = max(state_bytes(piece.trial), folder_bytes(piece.folder) - kept)
+    growth = growth_bytes(piece.trial, state) + max(0, features - kept)
     give_way = _out(run, race) if run.disk.is_shared(piece.folder) else _worst_first(run, race)
-    return run.disk.admit(piece.folder, growth_bytes(piece.trial, state), give_way)
+    return run.disk.admit(piece.folder, growth, give_way)
+
+
+def _features_bytes(trainer: Trainer, piece: _Piece) -> tuple[int, int]:
+    """How large the features are that a trial keeps, at most and now."""
+    if not isinstance(trainer, KeepsFeatures):
+        return 0, 0
+    return trainer.features_bytes(piece.trial), trainer.kept_features_bytes(piece.folder)
 
 
 def _worst_first(run: _Run, race: Race) -> list[Path]:
@@ -297,29 +352,55 @@ def _hopeless(race: Race) -> str:
 def _finish(run: _Run, race: Race) -> None:
     """Tests the winner, or saves it once tested; one that cannot be has failed, and the next is tried.
 
-    A winner whose state gave way on disk is trained anew before: what a race holds decides nothing in it.
+    Raises:
+        OSError: a full disk is no candidate's fault, and can be mended before going on.
+        TrialError: nor is a lack of memory, alone and once again.
     """
     winner = race.tested.model if race.tested else race.finalists()[0]
-    trial = race.trial(winner)
-    own = trial_folder(run.folder, trial)
     event: Event
     try:
-        again = _trained_again(run, race, trial, own)
-        if again is not None:
-            event = again
-        elif race.tested is None:
-            event = Tested(winner, _test_score(run.trainer, trial, own))
-        else:
-            best = run.folder / "best"
-            run.disk.admit(best, saved_bytes(trial), [path for path in _worst_first(run, race) if path != own])
-            _save(run.trainer, trial, own, best)
-            run.disk.release(best)
-            event = Finished(winner)
-    except OSError:  # a full disk is no candidate's fault, and can be mended before going on
+        event = _step_to_the_end(run, race, race.trial(winner))
+    except OSError:
         raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise TrialError(
+                f"got no memory to test or save {winner}, which has won: {_reason(error)}; wanted as much as its "
+                "training took: end what else takes memory here, and the same command goes on"
+            ) from error
         event = Failed(race.rung, winner, _reason(error))
     run.record(event)
+
+
+def _step_to_the_end(run: _Run, race: Race, trial: Trial) -> Event:
+    """`_tested_or_saved`; done again once, where it ran out of memory, when nothing is held without need."""
+    try:
+        return _tested_or_saved(run, race, trial)
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+    run.executor.let_go()
+    free_memory()
+    return _tested_or_saved(run, race, trial)
+
+
+def _tested_or_saved(run: _Run, race: Race, trial: Trial) -> Event:
+    """The next thing that a winner is still to go through.
+
+    One whose state gave way on disk is trained anew before: what a race holds decides nothing in it.
+    """
+    winner = trial.candidate.model
+    own = trial_folder(run.folder, trial)
+    again = _trained_again(run, race, trial, own)
+    if again is not None:
+        return again
+    if race.tested is None:
+        return Tested(winner, _test_score(run.trainer, trial, own))
+    best = run.folder / "best"
+    run.disk.admit(best, saved_bytes(trial), [path for path in _worst_first(run, race) if path != own])
+    _save(run.trainer, trial, own, best)
+    run.disk.release(best)
+    return Finished(winner)
 
 
 def _trained_again(run: _Run, race: Race, trial: Trial, folder: Path) -> Trained | None:

@@ -22,6 +22,10 @@ class Executor(Protocol[T, R_co]):
         """Yields each item with its result or its exception, as they end; none starts once `stop()` is true."""
         ...
 
+    def let_go(self) -> None:
+        """Ends workers that hold no piece, and with them what they hold of memory; others come when they are wanted."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Generic, TypeVar, cast
 
 from selection.errors import TrialError
-from selection.executors.memory import gpus, room, usage
+from selection.executors.memory import free_memory, gpus, room, usage
 from selection.executors.packing import Ended, Running, Workers, most_workers, packing_of
 from selection.executors.stuck import STUCK_SECONDS, limit_seconds, why_cut_off
-from selection.executors.worker import Done, Gauge, Worker, attempt
+from selection.executors.worker import Done, Gauge, Worker, attempt, ran_out_of_memory
 
 __all__ = ["LocalExecutor", "most_workers"]
 
@@ -55,8 +55,9 @@ class LocalExecutor(Generic[T, R]):
     as cores, at `threads` for each piece, and measured memory carry (`packing`); a number is kept to. Where there are
     several GPUs (`devices`, by default those of this machine) each worker sees one. Leaving the context ends them.
 
-    In spawned workers a piece that lacks memory beside others is done again alone once those waiting are through, and
-    has failed only if that fails; so `work` must bear being done again. One that takes more than `stuck_seconds` and
+    A piece that lacks memory is done again: in spawned workers one that had others beside it, alone, once those waiting
+    are through; in this process any, once. It has failed only if that fails; so `work` must bear being done again. In
+    spawned workers one that takes more than `stuck_seconds` and
     many times its `expected_seconds(item)` (`stuck`) is cut off: its worker is killed, the piece has failed. Without
     expected seconds nothing is cut off, and how much gets done at once is not judged. A worker that has grown by
     `growth_bytes` since its first piece is replaced.
@@ -117,12 +118,22 @@ class LocalExecutor(Generic[T, R]):
                 return
             yield from self._ended(again)
 
+    def let_go(self) -> None:
+        """Ends workers that hold no piece, and with them what they hold of memory; others come when they are wanted."""
+        while self._idle:
+            self._idle.pop().end()
+
     def _run_here(self, items: Sequence[T], stop: Callable[[], bool]) -> Iterator[tuple[T, R | Exception]]:
         for item in items:
             if stop():
                 return
             self._admit(item)
-            yield item, attempt(self._work, item)
+            result = attempt(self._work, item)
+            if isinstance(result, Exception) and ran_out_of_memory(result):
+                del result  # its traceback holds what the piece took
+                free_memory()
+                result = attempt(self._work, item)
+            yield item, result
 
     def _start_next(self, waiting: deque[T], again: deque[T]) -> bool:
         """Starts the next piece if there is room for it; those that are done again, one at a time after all others."""

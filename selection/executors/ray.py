@@ -140,6 +140,11 @@ class RayExecutor(Generic[T, R]):
                 return
             yield from self._looked(waiting, again)
 
+    def let_go(self) -> None:
+        """Ends workers that hold no piece, and with them what they hold of memory; others come when they are wanted."""
+        for actor in [one for one in self._actors if one.piece is None]:
+            self._end(actor)
+
     def _busy(self) -> list[_Actor[T]]:
         return [actor for actor in self._actors if actor.piece is not None]
 
@@ -176,10 +181,18 @@ class RayExecutor(Generic[T, R]):
         share = self._gpu_share()
         options: dict[str, Any] = {"num_cpus": self._threads, "num_gpus": share}
         if self._peak.peak_bytes:
-            options["memory"] = round(MARGIN * self._peak.peak_bytes)
+            # more than the largest node has would be waited for without end
+            options["memory"] = min(round(MARGIN * self._peak.peak_bytes), self._most_memory())
         made = self._ray.remote(_Serving).options(max_restarts=0, scheduling_strategy="SPREAD", **options)
         handle = made.remote(self._shared_work, self._token)
         self._actors.append(_Actor(handle, handle.sees_folder.remote(), share))
+
+    def _most_memory(self) -> int:
+        """Bytes of the largest living node that has the cores, and the GPU, for a piece; 0 where there is none."""
+        wanted = {"CPU": self._threads, "GPU": int(self._on_gpu)}
+        living = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        able = [one for one in living if all(one.get(name, 0) >= least for name, least in wanted.items())]
+        return max((int(one.get("memory", 0)) for one in able), default=0)
 
     def _gpu_share(self) -> float:
         """The share of a GPU that a worker asks for: a whole one until the memory is known."""

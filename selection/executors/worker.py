@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Generic, TypeVar
 
+from selection.disk import is_disk_error
 from selection.errors import SelectionError, TrialError
 from selection.executors.memory import Usage, first_to_die, forget_peak, usage
 
@@ -114,17 +115,30 @@ def attempt(work: Callable[[T], R], item: T) -> R | Exception:
         return error
 
 
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it, or what caused it, is a lack of memory on a GPU or on the host."""
+    from selection.features import is_out_of_memory
+
+    while isinstance(error, Exception):
+        if is_out_of_memory(error):
+            return True
+        error = error.__cause__
+    return False
+
+
 def measured(work: Callable[[T], R], item: T, gauge: Gauge = usage) -> Done[R]:
     """The piece done in this process, and what it took; an exception is turned into a `TrialError` of its text.
 
-    An exception of a library may not pickle: only its text must arrive.
+    An exception of a library may not pickle: only its text must arrive. The disk's arrives as a plain `OSError`.
     """
     forget_peak()
     start = time.perf_counter()
     result = attempt(work, item)
     seconds = time.perf_counter() - start
+    if is_disk_error(result):
+        return Done(OSError(result.errno, result.strerror, result.filename), seconds, gauge())
     if isinstance(result, Exception):
-        return Done(TrialError(_text(result)), seconds, gauge(), _is_out_of_memory(result))
+        return Done(TrialError(_text(result)), seconds, gauge(), ran_out_of_memory(result))
     return Done(result, seconds, gauge())
 
 
@@ -166,17 +180,6 @@ def _beating(pipe: Connection, sending: threading.Lock, gauge: Gauge) -> Iterato
     finally:
         ended.set()
         thread.join()
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether it, or what caused it, is a lack of memory on a GPU or on the host."""
-    from selection.features import is_out_of_memory
-
-    while isinstance(error, Exception):
-        if is_out_of_memory(error):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _text(error: Exception) -> str:

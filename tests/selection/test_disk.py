@@ -6,10 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tiny import bert_config, bert_tokenizer, made, save
 
+from selection.datasets import Dataset
 from selection.disk import DiskBudget, check_budget, default_budget, folder_bytes, saved_bytes, state_bytes
 from selection.errors import BudgetError
 from selection.executors.executor import Site
+from selection.finetune import FineTuner
 from selection.folders import trial_folder
 from selection.race import Event, Trained
 from selection.records import Candidate, Outcome, Plan, Policy, Progress, Recipe, Trial
@@ -62,12 +65,41 @@ def test_a_budget_in_which_one_does_not_fit_alone_is_refused() -> None:
         check_budget(needed, [small, large])
 
 
-def test_adapters_and_searches_are_priced_as_what_they_write() -> None:
-    full = Trial(Candidate("a", n_parameters=10_000_000), Recipe(), (100,))
-    lora = replace(full, recipe=Recipe(method="lora"))
-    assert state_bytes(full) == 12 * 10_000_000 + MB
-    assert state_bytes(lora) == 12 * 1_000_000 + MB
-    assert state_bytes(replace(full, candidate=Candidate("a"))) == 0
+def test_a_state_is_priced_at_no_less_than_what_its_training_writes(texts: Dataset, tmp_path: Path) -> None:
+    from transformers import BertModel
+
+    config = bert_config(hidden_size=256, num_hidden_layers=4, intermediate_size=1024)
+    model = made(lambda: BertModel(config))
+    source = save(tmp_path / "bert", model, bert_tokenizer())
+    candidate = Candidate("bert", str(source), n_parameters=sum(one.numel() for one in model.parameters()))
+    recipe = Recipe(total_steps=1, warmup_steps=0, max_length=8, batch_size=4)
+    for place, options in enumerate(({}, {"method": "lora"}, {"method": "lora", "lora_rank": 64}, {"method": "head"})):
+        trial = Trial(candidate, replace(recipe, **options), (1,))
+        folder = tmp_path / str(place)
+        FineTuner(texts).train(trial, 1, folder)
+        assert sum(path.stat().st_size for path in folder.glob("state-*")) <= state_bytes(trial), options
+    assert state_bytes(Trial(Candidate("unknown"), recipe, (1,))) == 0
+
+
+@pytest.mark.parametrize("name", ["bert", "decoder", "vit", "resnet"])
+def test_features_are_priced_as_what_a_head_trial_writes(
+    name: str, request: pytest.FixtureRequest, texts: Dataset, pictures: Dataset, tmp_path: Path
+) -> None:
+    tuner = FineTuner(pictures if name in {"vit", "resnet"} else texts)
+    recipe = Recipe("head", total_steps=1, warmup_steps=0, max_length=16)
+    trial = Trial(Candidate(name, str(request.getfixturevalue(name))), recipe, (1,))
+    tuner.train(trial, 1, tmp_path)
+    written = tuner.kept_features_bytes(tmp_path)
+    assert 0 < tuner.features_bytes(trial) <= written <= tuner.features_bytes(trial) + 10_000  # two files' frames
+    assert tuner.features_bytes(replace(trial, recipe=Recipe())) == 0
+
+
+def test_who_is_refused_alone_runs_and_gives_no_way_to_those_beside(tmp_path: Path) -> None:
+    at = filled(tmp_path, a=100, b=100)
+    budget = DiskBudget(250, tmp_path, emptied)
+    assert not budget.admit(at["a"], 500, [])
+    assert not budget.admit(at["b"], 100, [at["a"]])
+    assert folder_bytes(at["a"]) == 100
 
 
 def test_the_default_is_half_of_what_is_free(tmp_path: Path) -> None:
@@ -107,6 +139,31 @@ class Weighty(SimulatedTrainer):
     def discard(self, folder: Path) -> None:
         SimulatedTrainer.discard(self, folder)
         (folder / "state.pt").unlink(missing_ok=True)
+
+
+FEATURES = 40 * MB
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen(Weighty):
+    """Head trials: small states beside large features, which are written once."""
+
+    def train(self, trial: Trial, until_step: int, folder: Path) -> Progress:
+        folder.mkdir(parents=True, exist_ok=True)
+        hollow(folder / "features-train.pt", FEATURES)
+        done = SimulatedTrainer.train(self, trial, until_step, folder)
+        self.note(trial.candidate.model + " head")
+        return done
+
+    def features_bytes(self, trial: Trial) -> int:
+        return FEATURES
+
+    def kept_features_bytes(self, folder: Path) -> int:
+        return sum(path.stat().st_size for path in folder.glob("features-*"))
+
+    def discard(self, folder: Path) -> None:
+        Weighty.discard(self, folder)
+        (folder / "features-train.pt").unlink(missing_ok=True)
 
 
 def rising(final: float) -> Recorded:
@@ -219,6 +276,18 @@ def test_what_a_kill_left_half_written_makes_nobody_give_way(tmp_path: Path) -> 
     race(trainer, folder)
     assert pieces(folder) == pieces(tmp_path / "whole")
     assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_features_count_and_a_budget_that_one_trial_s_exceed_is_refused(tmp_path: Path, workers: int) -> None:
+    trials = (replace(one, recipe=replace(one.recipe, method="head")) for one in planned(RUNS).trials)
+    heads = replace(planned(RUNS), trials=tuple(trials))
+    trainer, budget = Frozen(RUNS, root=tmp_path / "race"), 3 * FEATURES
+    outcome = select("beans", heads, trainer, tmp_path / "race", disk_bytes=budget, workers=workers)
+    assert outcome.best.candidate.model == "org/m7"
+    assert max(int(line.split()[2]) for line in (tmp_path / "race.log").read_text().splitlines()) <= budget
+    with pytest.raises(BudgetError, match=r"got a disk budget of 84 MB; wanted at least 1\d\d MB"):
+        select("beans", heads, trainer, tmp_path / "small", disk_bytes=2 * FEATURES, workers=workers)
 
 
 def test_a_budget_too_small_for_a_candidate_ends_the_call_before_anything_is_trained(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import multiprocessing
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,7 +198,7 @@ class Faulty(SimulatedTrainer):
 
     def test(self, trial: Trial, folder: Path) -> float:
         if trial.candidate.model == self.untestable:
-            raise RuntimeError("out of memory")
+            raise RuntimeError("no such operator")
         return SimulatedTrainer.test(self, trial, folder)
 
     def save(self, trial: Trial, folder: Path, target: Path) -> None:
@@ -215,7 +217,7 @@ def test_an_error_nobody_planned_fails_its_candidate_alone(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("trainer", "reason"),
     [
-        (Faulty({}, untestable="a"), "RuntimeError: out of memory"),
+        (Faulty({}, untestable="a"), "RuntimeError: no such operator"),
         (Faulty({}, unsavable="a"), "no such layer"),
     ],
 )
@@ -226,6 +228,49 @@ def test_a_winner_that_cannot_be_tested_or_saved_hands_over(tmp_path: Path, trai
     assert outcome.test_score == pytest.approx(0.79)
     assert outcome.standings[1].reason == reason
     assert json.loads((tmp_path / "best" / "config.json").read_text()) == {"model": "b"}
+
+
+@dataclass(frozen=True)
+class Greedy(SimulatedTrainer):
+    """Tests and saves need memory that workers hold as long as they live, or that (`lacking`) is nowhere."""
+
+    pids: Path = Path()
+    lacking: bool = False
+
+    def train(self, trial: Trial, until_step: int, folder: Path) -> Progress:
+        self.pids.mkdir(exist_ok=True)
+        if multiprocessing.parent_process() is not None:
+            (self.pids / str(os.getpid())).touch()
+        return SimulatedTrainer.train(self, trial, until_step, folder)
+
+    def test(self, trial: Trial, folder: Path) -> float:
+        self.take()
+        return SimulatedTrainer.test(self, trial, folder)
+
+    def save(self, trial: Trial, folder: Path, target: Path) -> None:
+        self.take()
+        SimulatedTrainer.save(self, trial, folder, target)
+
+    def take(self) -> None:
+        alive = [path for path in self.pids.iterdir() if Path("/proc", path.name).exists()]
+        if alive or self.lacking:
+            raise TrialError("CUDA out of memory")  # what FineTuner makes of torch's error
+
+
+def test_a_winner_that_lacks_the_memory_idle_workers_hold_is_tested_once_they_have_gone(tmp_path: Path) -> None:
+    trainer = Greedy(EIGHT, pids=tmp_path / "pids")
+    outcome = select("beans", planned(EIGHT, PROBES), trainer, tmp_path / "race", workers=2)
+    assert list(trainer.pids.iterdir())
+    assert (outcome.best.candidate.model, outcome.standings[1].dropped) == ("org/m7", "dropped")
+
+
+def test_a_winner_that_lacks_memory_alone_ends_the_call_and_wins_once_there_is_enough(tmp_path: Path) -> None:
+    runs = {"a": rising(0.9), "b": rising(0.8)}
+    trainer = Greedy(runs, pids=tmp_path / "pids", lacking=True)
+    with pytest.raises(TrialError, match=r"got no memory to test or save a, which has won: CUDA out of memory; wanted"):
+        select("beans", planned(runs), trainer, tmp_path / "race")
+    outcome = select("beans", planned(runs), replace(trainer, lacking=False), tmp_path / "race")
+    assert (outcome.best.candidate.model, outcome.standings[1].dropped) == ("a", "dropped")
 
 
 def test_a_test_score_that_is_not_a_number_hands_over(tmp_path: Path) -> None:
@@ -250,10 +295,54 @@ def test_a_full_disk_fails_no_candidate_and_the_race_goes_on_once_there_is_room(
     assert select("beans", planned(runs), SimulatedTrainer(runs), tmp_path).best.candidate.model == "a"
 
 
+@dataclass(frozen=True)
+class Cramped(SimulatedTrainer):
+    """Finds no room for some models' states while `full` is there; the others take their time."""
+
+    full: Path = Path()
+    models: tuple[str, ...] = ()
+    number: int = errno.ENOSPC
+
+    def train(self, trial: Trial, until_step: int, folder: Path) -> Progress:
+        if trial.candidate.model in self.models and self.full.exists():
+            raise OSError(self.number, os.strerror(self.number), str(folder / "state.part"))
+        return SimulatedTrainer.train(self, trial, until_step, folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_full_in_training_fails_no_candidate_and_the_race_goes_on_once_there_is_room(
+    tmp_path: Path, workers: int
+) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    events: list[Event] = []
+    trainer = Cramped(EIGHT, pause_seconds=0.02, full=full, models=("org/m6",))
+    race = partial(select, "beans", planned(EIGHT, PROBES), trainer, tmp_path / "race", workers=workers)
+    with pytest.raises(OSError, match=r"No space left on device; wanted room .*free some .*state\.part") as raised:
+        race(track=events.append)
+    assert raised.value.errno == errno.ENOSPC
+    assert not any(isinstance(event, Failed) for event in events)
+    assert "org/m7" in {event.model for event in events if isinstance(event, Trained)}  # it had begun
+    full.unlink()
+    outcome = race()
+    assert (outcome.best.candidate.model, outcome.standings[1].candidate.model) == ("org/m7", "org/m6")
+    assert pieces(tmp_path / "race")["org_m7"] == "0 25\n25 50\n50 100\n"
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_more_is_nobodys_fault_and_a_missing_file_is_ones_own(tmp_path: Path, number: int) -> None:
+    runs = {"a": rising(0.9), "b": rising(0.8)}
+    trainer = Cramped(runs, full=tmp_path, models=("a",), number=number)
+    with pytest.raises(OSError, match="the same command goes on"):
+        select("beans", planned(runs), trainer, tmp_path / "race")
+    outcome = select("beans", planned(runs), replace(trainer, number=errno.ENOENT), tmp_path / "race")
+    assert (outcome.best.candidate.model, outcome.standings[1].dropped) == ("b", "failed")
+
+
 def test_past_the_clock_nobody_new_is_tried_for_a_winner_that_cannot_be_tested(tmp_path: Path) -> None:
     trainer = Faulty(EIGHT, pause_seconds=0.02, untestable="org/m7")  # half a second for the first piece
     events: list[Event] = []
-    with pytest.raises(TrialError, match=r"got 1 of 8 candidates failed and none left to train.*out of memory"):
+    with pytest.raises(TrialError, match=r"got 1 of 8 candidates failed and none left to train.*no such operator"):
         select("beans", planned(EIGHT, PROBES), trainer, tmp_path, deadline_seconds=0.4, track=events.append)
     assert set(pieces(tmp_path)) == {"org_m7"}
     assert isinstance(events[-1], Failed)

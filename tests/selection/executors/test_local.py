@@ -78,6 +78,21 @@ def test_a_ctrl_c_is_for_the_process_that_started_the_workers() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_what_lacks_memory_in_this_process_is_done_again_once() -> None:
+    begun: list[int] = []
+
+    def lacking(item: int) -> int:
+        begun.append(item)
+        if begun.count(item) < item:
+            raise TrialError("no luck") from RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
+        return item
+
+    with LocalExecutor(lacking, 1) as executor:
+        said = {item: str(result) for item, result in executor.run([1, 2, 3])}
+    assert said == {1: "1", 2: "2", 3: "no luck"}
+    assert begun == [1, 2, 2, 3, 3]
+
+
 @pytest.mark.parametrize("workers", [0, most_workers() + 1, 100_000])
 def test_more_workers_than_the_machine_can_carry_are_refused(workers: int) -> None:
     with pytest.raises(InputError, match=f"got {workers} workers; wanted 1 to {most_workers()}"):

@@ -1,5 +1,6 @@
 """Work over a Ray cluster of two nodes on this machine; a minute, most of it Ray coming up and going down."""
 
+import errno
 import os
 import signal
 import sys
@@ -79,6 +80,17 @@ def test_a_failure_or_a_lost_worker_leaves_the_others_alone(cluster: Any) -> Non
     assert said[5].startswith("its worker was lost 3 times: ")
 
 
+def full(item: int) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device", "/state.part")
+
+
+def test_a_full_disk_is_told_as_such(cluster: Any) -> None:
+    with RayExecutor(full) as executor:
+        ((_, error),) = executor.run([1])
+    assert isinstance(error, OSError)
+    assert (error.errno, error.filename) == (errno.ENOSPC, "/state.part")
+
+
 def dying_beside(folder: Path, item: int) -> int:
     """3 runs out of memory as long as it is not alone."""
     (folder / str(item)).touch()
@@ -117,6 +129,13 @@ def test_nothing_starts_once_told_to_stop(cluster: Any) -> None:
 
     with RayExecutor(stuck, admit=admit) as executor:
         assert [item for item, _ in executor.run([0.1, 0.2, 0.3], lambda: len(begun) >= 1)] == [0.1]
+
+
+def test_a_worker_that_would_ask_for_more_memory_than_any_node_has_is_given_a_whole_one(cluster: Any) -> None:
+    end = time.monotonic() + 30
+    with RayExecutor(halved) as executor:
+        executor._peak = ray_executor.Usage(peak_bytes=1 << 40)  # as if a piece had been measured, and its worker lost
+        assert list(executor.run([3], lambda: time.monotonic() > end)) == [(3, 1.5)]
 
 
 class _Blind(ray_executor._Serving[Any, Any]):

@@ -23,6 +23,7 @@ from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from zoo_graph.curves import Past
 
 
 def plan(
@@ -80,6 +81,7 @@ def plan(
         take(connection, folder),
         usable,
         target=dataset.name,
+        metric=recipe.metric,
         about=dataset_record(dataset),
         proxies=probed.scores,
     )
@@ -100,7 +102,16 @@ def plan(
             learn_clusters(past.curves, shares) if policy == "two_phase" else None,
         ),
     )
-    return replace(found, notes=(*found.notes, *failed), failures=failures)
+    guessed = _guessed(past, recipe.metric) if policy in ("racing", "two_phase") else ()
+    return replace(found, notes=(*found.notes, *guessed, *failed), failures=failures)
+
+
+def _guessed(past: "Past", metric: str) -> tuple[str, ...]:
+    """Says that all finished runs are by other metrics, so that nothing was learnt from them."""
+    if past.curves or not past.other_metrics:
+        return ()
+    others = ", ".join(past.other_metrics)
+    return (f"how runs end is guessed: the zoo's finished runs with curves are by {others}, not {metric}",)
 
 
 def select(

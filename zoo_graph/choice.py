@@ -85,6 +85,8 @@ def plan(
         about=dataset_record(dataset),
         proxies=probed.scores,
     )
+    names = {candidate.model for candidate in usable}
+    own = [one for one in past.curves if one.model in names]
     found = schedule.plan(
         usable,
         recipe,
@@ -99,7 +101,7 @@ def plan(
         price=price,
         learn=lambda shares: schedule.Learnt(
             learn_trend(past.curves, shares, past.communities),
-            learn_clusters(past.curves, shares) if policy == "two_phase" else None,
+            learn_clusters(own, shares) if policy == "two_phase" else None,
         ),
     )
     guessed = _guessed(past, recipe.metric) if policy in ("racing", "two_phase") else ()

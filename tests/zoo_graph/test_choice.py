@@ -52,3 +52,14 @@ def test_a_plan_is_learnt_from_runs_by_its_metric_alone_and_says_when_there_are_
     learnt = planned(embedded_store, tmp_path, films, one, "accuracy", "racing")
     assert learnt.trend is not None
     assert (learnt.trend.n_runs, learnt.notes) == (6, ())
+
+
+def test_only_the_candidates_runs_are_clustered(
+    embedded_store: Connection, tmp_path: Path, films: Dataset, one: Candidate
+) -> None:
+    made = planned(embedded_store, tmp_path, films, one, "accuracy", "two_phase")
+    assert made.clusters is not None
+    assert set(made.clusters) == {"local/one"}
+    assert made.clusters["local/one"][-1] == (pytest.approx((0.9, 0.9)),)
+    assert made.trend is not None
+    assert made.trend.n_runs == 6

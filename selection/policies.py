@@ -1,8 +1,9 @@
 """What each policy decides, from the records of a race alone: the same records, the same decision."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -110,8 +111,8 @@ def _trend(plan: Plan) -> Trend:
 
 
 def forecast_at(facts: Facts, models: Sequence[str]) -> Forecast:
-    """The final scores of these models, by what is known at the end of the rung."""
-    return forecast(_trend(facts.plan), [_seen(facts, model) for model in models])
+    """The final scores of these models (sorted: draws go by place), by what is known at the end of the rung."""
+    return forecast(_trend(facts.plan), [_seen(facts, model) for model in sorted(models)])
 
 
 def chances(facts: Facts, made: Forecast) -> dict[str, float]:
@@ -122,13 +123,42 @@ def chances(facts: Facts, made: Forecast) -> dict[str, float]:
 
 
 def _racing(facts: Facts) -> tuple[str, ...]:
-    models = [*facts.alive, *facts.spare]
-    found = forecast_at(facts, models)
-    left = [_left(facts, model) for model in models]
-    places = worth_racing(
-        found.draws(_N_DRAWS, _generator(facts)), left, price=facts.plan.price, at_most=facts.n_survivors
-    )
-    return tuple(models[place] for place in sorted(places, key=lambda place: -found.mean[place]))
+    found = forecast_at(facts, (*facts.alive, *facts.spare))
+    draws = found.draws(_N_DRAWS, _generator(facts))
+    left = np.array([_left(facts, model) for model in found.models])
+    open_to = list(range(len(found.models)))
+    while True:
+        taken = worth_racing(draws[:, open_to], left[open_to], price=facts.plan.price, at_most=facts.n_survivors)
+        places = [open_to[place] for place in taken]
+        back = [place for place in places if found.models[place] in facts.spare]
+        if not back or _within_worst(facts, {found.models[place] for place in places}):
+            return tuple(found.models[place] for place in sorted(places, key=lambda place: -found.mean[place]))
+        open_to.remove(back[-1])
+
+
+def _within_worst(facts: Facts, going_on: Set[str]) -> bool:
+    """Whether the race costs no more than the plan's worst if these train on, whatever each one's step costs.
+
+    That is so if no k candidates train more steps than the plan's k longest runs, for each k; and evaluate no oftener.
+    One that failed counts as trained up to here.
+    """
+    rungs, trials = facts.plan.rungs[1 : facts.rung + 2], facts.plan.trials
+    stop, before = rungs[-1].until_step, facts.plan.rungs[max(facts.rung - 1, 0)].until_step
+    known = {*facts.alive, *facts.spare}
+    reached = {
+        model: progress.step if (progress := facts.progress.get(model)) else 0 if model in known else facts.step
+        for model in (trial.candidate.model for trial in trials)
+    }
+    if any(reached[model] not in (0, before, facts.step) for model in going_on):
+        return False  # its state is gone: it would train the same steps again
+    spent = sorted((stop if model in going_on else step for model, step in reached.items()), reverse=True)
+    slots = [max(one.until_step for one in rungs if one.n_candidates > place) for place in range(rungs[0].n_candidates)]
+
+    def fits(cost: Callable[[int], int]) -> bool:
+        sums = accumulate(map(cost, spent)), accumulate(map(cost, [*slots, *[0] * (len(spent) - len(slots))]))
+        return all(mine <= planned for mine, planned in zip(*sums, strict=True))
+
+    return fits(lambda step: step) and fits(lambda step: sum(point <= step for point in trials[0].eval_steps))
 
 
 def _left(facts: Facts, model: str) -> float:

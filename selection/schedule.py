@@ -113,11 +113,11 @@ def plan(
 
     With a budget, `worst_seconds` stays within it. Given up in this order, each named in `notes`: candidates whose
     own full run does not fit; candidates that pass the probe; the length of the first rung; candidates probed, from
-    the end of the list. The full run of whoever is left is never shortened.
+    the end of the list; the stops on the way of the one left. The full run of whoever is left is never shortened.
 
     Raises:
         InputError: no candidates, one twice, a rate that is missing or not positive, or impossible stops.
-        BudgetError: not even one candidate's full run fits the budget.
+        BudgetError: not even one candidate's full run fits the budget, or its cost is no number.
     """
     _check(candidates, recipe, eta, eval_points, workers, stops)
     terms = _Terms(recipe, _rates(candidates, seconds_per_step), overhead or Overhead(), eval_points, workers)
@@ -126,7 +126,13 @@ def plan(
     shapes = list(_shapes([one.model for one in kept], recipe, eta, given, first_stop, probe_survivors, policy))
     limit = math.inf if budget_seconds is None else budget_seconds
     plans = ((shape, _priced(kept[: shape.n_candidates], shape, terms)) for shape in shapes)
-    shape, result = next((shape, result) for shape, result in plans if result.worst_seconds <= limit)
+    fitting = next(((shape, result) for shape, result in plans if result.worst_seconds <= limit), None)
+    if fitting is None:
+        raise BudgetError(
+            f"got a worst case of {terms.full_run(kept[0])} s for one full run of {kept[0].model}, wanted at most "
+            f"{limit:.1f} s: give more time, and overheads that are numbers"
+        )
+    shape, result = fitting
     learnt = learn([step / recipe.total_steps for step in result.trials[0].eval_steps]) if learn else Learnt()
     planned = {trial.candidate.model for trial in result.trials}
     found = replace(
@@ -274,6 +280,7 @@ def _shapes(
     passing = probe_cut(n_candidates) if probe_survivors is None else max(1, min(probe_survivors, n_candidates))
     if policy in ("brute_force", "hyperband", "two_phase", "power_law"):
         yield from (_unprobed(models[:n], total, eta, stops, earliest, policy) for n in range(n_candidates, 0, -1))
+        yield _Shape(1, (1,), (total,))
         return
     for n in range(passing, 0, -1):
         ladder = stops or geometric_stops(n, total, eta, earliest)
@@ -282,7 +289,7 @@ def _shapes(
         while n == 2 and stops is None and step >= earliest:
             yield _Shape(n_candidates, (2, 1), (step, total))
             step //= 2
-    for n in range(n_candidates - 1, 0, -1):
+    for n in range(n_candidates, 0, -1):
         yield _Shape(n, (1,), (total,))
 
 
@@ -367,4 +374,7 @@ def _given_up(wanted: _Shape, got: _Shape) -> tuple[str, ...]:
         notes.append(f"for the budget: the first rung ends at step {got.stops[0]} instead of {wanted.stops[0]}")
     if got.sizes == (1,) and got.n_candidates > 1:
         notes.append("for the budget: the probe alone decides who is trained; give more time to race candidates")
+    if wanted.n_candidates == 1 and len(got.stops) < len(wanted.stops):
+        given_up = ", ".join(map(str, wanted.stops))
+        notes.append(f"for the budget: one stop, at step {got.stops[0]}, instead of those at {given_up}")
     return tuple(notes)

@@ -23,6 +23,7 @@ from zoo_graph.store import Connection
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from zoo_graph.curves import Past
 
 
 def plan(
@@ -80,9 +81,12 @@ def plan(
         take(connection, folder),
         usable,
         target=dataset.name,
+        metric=recipe.metric,
         about=dataset_record(dataset),
         proxies=probed.scores,
     )
+    names = {candidate.model for candidate in usable}
+    own = [one for one in past.curves if one.model in names]
     found = schedule.plan(
         usable,
         recipe,
@@ -97,10 +101,19 @@ def plan(
         price=price,
         learn=lambda shares: schedule.Learnt(
             learn_trend(past.curves, shares, past.communities),
-            learn_clusters(past.curves, shares) if policy == "two_phase" else None,
+            learn_clusters(own, shares) if policy == "two_phase" else None,
         ),
     )
-    return replace(found, notes=(*found.notes, *failed), failures=failures)
+    guessed = _guessed(past, recipe.metric) if policy in ("racing", "two_phase") else ()
+    return replace(found, notes=(*found.notes, *guessed, *failed), failures=failures)
+
+
+def _guessed(past: "Past", metric: str) -> tuple[str, ...]:
+    """Says that all finished runs are by other metrics, so that nothing was learnt from them."""
+    if past.curves or not past.other_metrics:
+        return ()
+    others = ", ".join(past.other_metrics)
+    return (f"how runs end is guessed: the zoo's finished runs with curves are by {others}, not {metric}",)
 
 
 def select(

@@ -18,6 +18,7 @@ from selection.records import Candidate, ProxyScore
 from selection.trends import Curve
 from zoo_graph import queries
 from zoo_graph.evidence import candidates_of, evidence
+from zoo_graph.metrics import find_metric
 from zoo_graph.prospects import communities_of
 from zoo_graph.records import Dataset
 from zoo_graph.snapshot import Snapshot
@@ -31,11 +32,12 @@ _PROBE = "ridge_probe"
 @dataclass(frozen=True, slots=True)
 class Past:
     """Finished runs of other datasets, what recall expects of the candidates (by model) on the same scale, and the
-    community of each of all these models that has one."""
+    community of each of all these models that has one. `other_metrics` are those of runs that were left out."""
 
     curves: tuple[Curve, ...]
     recalled: Mapping[str, float]
     communities: Mapping[str, str]
+    other_metrics: tuple[str, ...] = ()
 
 
 def learn_past(
@@ -44,26 +46,37 @@ def learn_past(
     candidates: Sequence[Candidate],
     *,
     target: str,
+    metric: str,
     about: Dataset | None = None,
     proxies: Mapping[str, Sequence[ProxyScore]],
 ) -> Past:
-    """The zoo's finished runs on datasets other than `target`, and recall's expectations there and on the target.
+    """The zoo's finished runs by `metric` on datasets other than `target`; what recall expects there and on the target.
+
+    Scores of another metric have another spread and rise otherwise: nothing is learnt from them.
 
     Recall sees of a past dataset what it would have seen had it been the target; nothing of the target's own results.
     """
-    rows = [row for row in connection.read(queries.CURVES)[0]["rows"] if row[1] != target]
+    found = [row for row in connection.read(queries.CURVES)[0]["rows"] if row[1] != target]
+    known_metric = find_metric(metric)
+    name = known_metric.name if known_metric else metric
+    rows = [row for row in found if row[2] == name]
     mine = {one.model for one in candidates}
     ran = {row[0] for row in rows}
     others = [one for one in candidates_of(snapshot) if one.model in ran - mine]
     known = evidence(snapshot, [*candidates, *others], target=target, proxies=proxies, about=about)
     here, there = expectations(known)
     row_of = {one.model: place for place, one in enumerate(known.candidates)}
-    column_of = {name: place for place, name in enumerate(known.datasets)}
+    column_of = {dataset: place for place, dataset in enumerate(known.datasets)}
     curves = tuple(_curve(row, known, there, row_of[row[0]], column_of.get(row[1])) for row in rows)
     informed = len(known.datasets) > 0
     recalled = {one.model: float(here[row_of[one.model]]) for one in candidates} if informed else {}
     members = communities_of(connection)
-    return Past(curves, recalled, {model: members[model] for model in sorted(mine | ran) if model in members})
+    return Past(
+        curves,
+        recalled,
+        {model: members[model] for model in sorted(mine | ran) if model in members},
+        tuple(sorted({row[2] for row in found} - {name})),
+    )
 
 
 def _curve(row: Sequence[Any], known: Evidence, expected: Any, place: int, column: int | None) -> Curve:

@@ -11,7 +11,7 @@ import pytest
 
 from selection.halving import hyperband_brackets, two_phase_survivors, worth_racing
 from selection.other_trends import learn_clusters
-from selection.policies import Facts, foresee, rehearse, survivors
+from selection.policies import Facts, _until, chances, forecast_at, foresee, rehearse, survivors
 from selection.records import Candidate, Plan, Policy, Progress, Recipe
 from selection.runner import select
 from selection.schedule import Learnt, plan
@@ -186,10 +186,40 @@ def test_a_candidate_dropped_by_the_probe_comes_back_when_the_others_disappoint(
     assert raced[-1] != ("m5",)
 
 
+def test_one_dropped_comes_back_only_where_the_worst_of_the_plan_leaves_room() -> None:
+    made = planned(NAMES, "racing", dict.fromkeys(NAMES[:9], 0.5) | {"m9": 0.6}, past())
+    assert [(rung.n_candidates, rung.until_step) for rung in made.rungs[1:]] == [(5, 20), (2, 40), (1, 80)]
+    whole = run_of(made, dict.fromkeys(NAMES, 0.2))
+    probes = {one.candidate.model: one.probe for one in made.trials}
+
+    def taken(reached: Mapping[str, int]) -> tuple[str, ...]:
+        progress = {model: _until(whole[model], step) for model, step in reached.items()}
+        alive = tuple(model for model, step in reached.items() if step == 40)
+        return survivors(Facts(made, 2, alive, tuple(m for m in NAMES if m not in alive), progress, probes))
+
+    assert taken({"m0": 40}) == ("m9",)  # 40 + 80 of the planned 80 + 40 + 3 * 20 steps
+    assert taken({"m0": 40, "m1": 40, "m2": 20, "m3": 20, "m4": 20}) != ("m9",)
+    assert taken({"m0": 40, "m1": 40}) != ("m9",)  # were these the dearest three, it would be too much
+
+
 def test_the_same_facts_are_decided_alike() -> None:
     made = planned(NAMES, "racing", PROBES, past())
     runs = run_of(made, FINALS, np.random.default_rng(1))
     assert rehearse(made, runs) == rehearse(made, runs)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_records_decides_nothing_in_a_race(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = planned(NAMES, "racing", PROBES, past(), price=0.0005)
+    finals = {name: 0.7 + 0.02 * rng.standard_normal() for name in NAMES}
+    runs = run_of(made, finals, rng)
+    until = {name: replace(run, curve_steps=run.curve_steps[:2], curve=run.curve[:2]) for name, run in runs.items()}
+    facts = Facts(made, 1, tuple(NAMES[:5]), tuple(NAMES[5:]), until, PROBES)
+    other = Facts(made, 1, tuple(rng.permutation(NAMES[:5])), tuple(rng.permutation(NAMES[5:])), until, PROBES)
+    assert survivors(facts) == survivors(other)
+    models = (*facts.alive, *facts.spare)
+    assert chances(facts, forecast_at(facts, models)) == chances(other, forecast_at(other, models[::-1]))
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -1,12 +1,14 @@
 import math
 from functools import partial
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selection.errors import BudgetError, InputError
-from selection.records import Candidate, Plan, Recipe
+from selection.policies import rehearse
+from selection.records import Candidate, Plan, Policy, Progress, Recipe
 from selection.schedule import (
     Overhead,
     eval_steps,
@@ -180,6 +182,36 @@ def test_a_budget_below_one_full_run_is_refused_with_numbers() -> None:
         BudgetError, match=r"got a budget of 10\.0 s, wanted at least 50\.0 s .*org/m01.*give more time"
     ):
         plan(candidates(2), Recipe(total_steps=100), seconds_per_step=rates, budget_seconds=10)
+
+
+@pytest.mark.parametrize("policy", get_args(Policy))
+@pytest.mark.parametrize("stops", [None, (20, 40, 80)])
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_a_budget_for_one_full_run_is_enough_for_every_policy(
+    n: int, stops: tuple[int, ...] | None, policy: Policy
+) -> None:
+    recipe, pool = Recipe(total_steps=80, warmup_steps=4), candidates(n)
+    made = partial(plan_by_policy, recipe=recipe, seconds_per_step=lambda _: 0.1, overhead=Overhead(1.5))
+    least = made(pool[:1]).worst_seconds
+    result = made(pool, policy=policy, stops=stops, budget_seconds=least)
+    assert result.worst_seconds <= least
+    assert [(rung.n_candidates, rung.until_step) for rung in result.rungs[1:]] == [(1, 80)]
+    whole = Progress(80, result.trials[0].eval_steps, (0.5,) * len(result.trials[0].eval_steps), 0.0, 0.0)
+    assert [len(raced) for raced in rehearse(result, {one.model: whole for one in pool})] == [1]
+
+
+def test_stops_that_the_budget_has_no_room_for_are_named() -> None:
+    result = plan(
+        candidates(1), Recipe(total_steps=80), seconds_per_step=one_second, overhead=Overhead(2.0), stops=(20, 40, 80),
+        budget_seconds=83,
+    )  # fmt: skip
+    assert numbers(result) == [(1, 1, 0), (1, 1, 80)]
+    assert result.notes == ("for the budget: one stop, at step 80, instead of those at 20, 40, 80",)
+
+
+def test_a_cost_that_is_no_number_is_refused() -> None:
+    with pytest.raises(BudgetError, match=r"got a worst case of nan s .* org/m00, wanted at most inf s"):
+        plan(candidates(2), Recipe(), seconds_per_step=one_second, overhead=Overhead(math.nan))
 
 
 @pytest.mark.parametrize(

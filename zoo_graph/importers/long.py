@@ -135,10 +135,12 @@ def _score_reader(
 ) -> Callable[[int, Cells, Mapping[str, Any]], Iterator[Result | Rejected]]:
     scale = _scale_reader(layout, units)
     places = [(column, layout.columns().index(column), name) for column, name in layout.scores.items()]
+    curve_column = layout.column_of("curve")
 
     def read_scores(line: int, row: Cells, shared: Mapping[str, Any]) -> Iterator[Result | Rejected]:
         filled = False
         for column, place, name in places:
+            blamed = column
             try:
                 value = cells.number(row[place])
                 if value is None:
@@ -146,11 +148,14 @@ def _score_reader(
                 filled = True
                 read_as = scale(row, name)
                 score = score_of(read_as, value)
+                blamed = curve_column
+                curve = tuple(score_of(read_as, point) for point in shared.get("curve", ()))
             except CellError as error:
                 filled = True
-                yield refused(line, column, error)
+                yield refused(line, blamed, error)
                 continue
-            yield Result(metric=read_as.metric.name, value=value, score=score, unit=read_as.unit, **shared)
+            told = {**shared, "curve": curve}
+            yield Result(metric=read_as.metric.name, value=value, score=score, unit=read_as.unit, **told)
         if not filled:
             yield Rejected(line, "+".join(layout.scores), "", "score is not empty")
 

@@ -160,6 +160,22 @@ def test_row_numbers_of_a_data_frame_are_left_out(read_csv: Read) -> None:
     assert read_csv(",model,dataset,acc\n0,a,d,0.5\n1,a,d,0.5\n").results[1].config is None
 
 
+def test_a_curve_is_comparable_as_its_score_is(read_csv: Read) -> None:
+    head = "model,dataset,{},curve\n"
+    percent, twice = read_csv(head.format("accuracy") + 'a,d,85.0,"[60, 75, 85]"\nb,d,70.5,"[50, 70.5]"\n').results
+    assert (percent.score, percent.curve) == (0.85, (0.6, 0.75, 0.85))
+    assert (twice.score, twice.curve) == (0.705, (0.5, 0.705))
+    (error,) = read_csv(head.format("error") + 'a,d,0.15,"[0.4, 0.25, 0.15]"\n').results
+    assert (error.score, error.curve) == (-0.15, (-0.4, -0.25, -0.15))
+    (declared,) = read_csv(head.format("score") + 'a,d,5,"[9, 5]"\n', metric="latency", direction="smaller").results
+    assert (declared.score, declared.curve) == (-5, (-9, -5))
+
+
+def test_a_curve_that_the_metric_cannot_have_is_refused(read_csv: Read) -> None:
+    (row,) = read_csv('model,dataset,accuracy,curve\na,d,0.9,"[0.5, 1.7]"\n').rejected
+    assert (row.column, row.value, row.rule) == ("curve", "1.7", "accuracy in fraction is 0 to 1")
+
+
 def test_curves_and_configs_are_read_from_json(read_csv: Read) -> None:
     text = 'model;dataset;acc;curve;curve_steps;config\na;d;0.5;[0.1, 0.5];[1, 2];{"lr": 0.1, "x": "y"}\n'
     (result,) = read_csv(text).results

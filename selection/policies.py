@@ -125,10 +125,11 @@ def chances(facts: Facts, made: Forecast) -> dict[str, float]:
 def _racing(facts: Facts) -> tuple[str, ...]:
     found = forecast_at(facts, (*facts.alive, *facts.spare))
     draws = found.draws(_N_DRAWS, _generator(facts))
-    left = np.array([_left(facts, model) for model in found.models])
+    left = [_left(facts, model) for model in found.models]
     open_to = list(range(len(found.models)))
     while True:
-        taken = worth_racing(draws[:, open_to], left[open_to], price=facts.plan.price, at_most=facts.n_survivors)
+        still = [left[place] for place in open_to]
+        taken = worth_racing(draws[:, open_to], still, price=facts.plan.price, at_most=facts.n_survivors)
         places = [open_to[place] for place in taken]
         back = [place for place in places if found.models[place] in facts.spare]
         if not back or _within_worst(facts, {found.models[place] for place in places}):

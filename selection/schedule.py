@@ -83,7 +83,6 @@ def plan(
     seconds_per_step: Rates,
     overhead: Overhead | None = None,
     eval_points: int = 8,
-    eta: int = 2,
     stops: Sequence[int] | None = None,
     first_stop: int | None = None,
     probe_survivors: int | None = None,
@@ -99,7 +98,7 @@ def plan(
 
     Rung 0 lets `probe_survivors` of them through (default: `probe_cut`), by their scores in `probes`. The training
     rungs end at `stops` (default: `geometric_stops`, none before `first_stop`, by default twice the warm-up and a
-    sixteenth of the total: scores at the very first steps say nothing of the last); after each, max(1, floor(n / eta))
+    sixteenth of the total: scores at the very first steps say nothing of the last); after each, max(1, floor(n / 2))
     go on, and the last trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to
     `eval_points` in all. That is `policy` "successive_halving"; "racing" lets at most as many go on, and only whom
     `price` (score for a full run) is worth it (`halving.worth_racing`); "hyperband" and, in five equal stages,
@@ -119,11 +118,11 @@ def plan(
         InputError: no candidates, one twice, a rate that is missing or not positive, or impossible stops.
         BudgetError: not even one candidate's full run fits the budget, or its cost is no number.
     """
-    _check(candidates, recipe, eta, eval_points, workers, stops)
+    _check(candidates, recipe, eval_points, workers, stops)
     terms = _Terms(recipe, _rates(candidates, seconds_per_step), overhead or Overhead(), eval_points, workers)
     kept, notes = _affordable(candidates, terms, budget_seconds)
     given = tuple(stops) if stops is not None else None
-    shapes = list(_shapes([one.model for one in kept], recipe, eta, given, first_stop, probe_survivors, policy))
+    shapes = list(_shapes([one.model for one in kept], recipe, given, first_stop, probe_survivors, policy))
     limit = math.inf if budget_seconds is None else budget_seconds
     plans = ((shape, _priced(kept[: shape.n_candidates], shape, terms)) for shape in shapes)
     fitting = next(((shape, result) for shape, result in plans if result.worst_seconds <= limit), None)
@@ -224,7 +223,6 @@ def _rates(candidates: Sequence[Candidate], rates: Rates) -> dict[str, float]:
 def _check(
     candidates: Sequence[Candidate],
     recipe: Recipe,
-    eta: int,
     eval_points: int,
     workers: int,
     stops: Sequence[int] | None,
@@ -235,10 +233,10 @@ def _check(
         raise InputError("got no candidates, wanted at least one: recommend some first, or name them")
     if twice:
         raise InputError(f"got {', '.join(twice)} more than once, wanted each candidate once: remove the doubles")
-    if eta < 2 or eval_points < 1 or workers < 1 or recipe.total_steps < 1:
+    if eval_points < 1 or workers < 1 or recipe.total_steps < 1:
         raise InputError(
-            f"got eta={eta}, eval_points={eval_points}, workers={workers}, total_steps={recipe.total_steps}, "
-            "wanted eta of 2 or more and the others of 1 or more"
+            f"got eval_points={eval_points}, workers={workers}, total_steps={recipe.total_steps}, "
+            "wanted each of 1 or more"
         )
     given = list(stops) if stops is not None else [recipe.total_steps]
     if given != sorted({*given}) or given[:1] < [1] or given[-1:] != [recipe.total_steps]:
@@ -268,7 +266,6 @@ def _affordable(
 def _shapes(
     models: Sequence[str],
     recipe: Recipe,
-    eta: int,
     stops: tuple[int, ...] | None,
     first_stop: int | None,
     probe_survivors: int | None,
@@ -279,12 +276,12 @@ def _shapes(
     earliest = max(1, first_stop if first_stop is not None else max(2 * recipe.warmup_steps, total // 16))
     passing = probe_cut(n_candidates) if probe_survivors is None else max(1, min(probe_survivors, n_candidates))
     if policy in ("brute_force", "hyperband", "two_phase", "power_law"):
-        yield from (_unprobed(models[:n], total, eta, stops, earliest, policy) for n in range(n_candidates, 0, -1))
+        yield from (_unprobed(models[:n], total, stops, earliest, policy) for n in range(n_candidates, 0, -1))
         yield _Shape(1, (1,), (total,))
         return
     for n in range(passing, 0, -1):
-        ladder = stops or geometric_stops(n, total, eta, earliest)
-        yield _Shape(n_candidates, rung_sizes(n, len(ladder), eta), ladder)
+        ladder = stops or geometric_stops(n, total, first_stop=earliest)
+        yield _Shape(n_candidates, rung_sizes(n, len(ladder)), ladder)
         step = ladder[0] // 2
         while n == 2 and stops is None and step >= earliest:
             yield _Shape(n_candidates, (2, 1), (step, total))
@@ -294,7 +291,7 @@ def _shapes(
 
 
 def _unprobed(
-    models: Sequence[str], total: int, eta: int, stops: tuple[int, ...] | None, earliest: int, policy: Policy
+    models: Sequence[str], total: int, stops: tuple[int, ...] | None, earliest: int, policy: Policy
 ) -> _Shape:
     """The shape of a policy that trains every candidate at first."""
     n = len(models)
@@ -302,11 +299,11 @@ def _unprobed(
         return _Shape(n, (n,), (total,))
     if policy in ("two_phase", "power_law"):
         ladder = stops or tuple(sorted({max(1, total * stage // _STAGES) for stage in range(1, _STAGES + 1)}))
-        return _Shape(n, rung_sizes(n, len(ladder), 2), ladder)
-    ladder = stops or geometric_stops(n, total, eta, earliest)
-    members = Counter(hyperband_brackets(models, len(ladder), eta).values())
+        return _Shape(n, rung_sizes(n, len(ladder)), ladder)
+    ladder = stops or geometric_stops(n, total, first_stop=earliest)
+    members = Counter(hyperband_brackets(models, len(ladder)).values())
     sizes = [
-        sum(max(1, size // eta ** max(0, rung - bracket)) for bracket, size in members.items())
+        sum(max(1, size // 2 ** max(0, rung - bracket)) for bracket, size in members.items())
         for rung in range(len(ladder))
     ]
     return _Shape(n, tuple(sizes), ladder)

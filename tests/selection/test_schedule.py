@@ -138,10 +138,15 @@ def test_more_probe_survivors_than_candidates_are_all_of_them_and_none_is_one() 
     assert [passing(9), passing(0)] == [6, 1]
 
 
-def test_a_plan_by_thirds_drops_by_thirds() -> None:
-    recipe = Recipe(total_steps=90, warmup_steps=0)
-    result = plan(candidates(9), recipe, seconds_per_step=one_second, eta=3, probe_survivors=9)
-    assert numbers(result) == [(9, 9, 0), (9, 3, 10), (3, 1, 30), (1, 1, 90)]
+@pytest.mark.parametrize("n", [2, 5, 13, 30])
+def test_hyperband_races_as_many_as_it_plans(n: int) -> None:
+    made = plan_by_policy(candidates(n), Recipe(total_steps=80), seconds_per_step=one_second, policy="hyperband")
+    points = made.trials[0].eval_steps
+    runs = {
+        one.candidate.model: Progress(80, points, tuple(place + point / 100 for point in points), 0.0, 0.0)
+        for place, one in enumerate(made.trials)
+    }
+    assert [len(raced) for raced in rehearse(made, runs)] == [rung.n_candidates for rung in made.rungs[1:]]
 
 
 def test_a_budget_too_small_to_probe_all_drops_the_last_recalled() -> None:
@@ -243,21 +248,18 @@ def test_evaluation_points_halve_the_widest_gap() -> None:
 @given(
     rates=st.lists(st.floats(1e-3, 50), min_size=1, max_size=20),
     total=st.integers(1, 500),
-    eta=st.integers(2, 4),
     workers=st.integers(1, 4),
     budget=st.floats(0.01, 50_000),
     extra=st.builds(Overhead, *[st.floats(0, 20)] * 4),
 )
 def test_no_schedule_exceeds_its_budget(
-    rates: list[float], total: int, eta: int, workers: int, budget: float, extra: Overhead
+    rates: list[float], total: int, workers: int, budget: float, extra: Overhead
 ) -> None:
     pool = candidates(len(rates))
     by_model = {candidate.model: rate for candidate, rate in zip(pool, rates, strict=True)}
     recipe = Recipe(total_steps=total)
     try:
-        result = plan(
-            pool, recipe, seconds_per_step=by_model, overhead=extra, eta=eta, workers=workers, budget_seconds=budget
-        )
+        result = plan(pool, recipe, seconds_per_step=by_model, overhead=extra, workers=workers, budget_seconds=budget)
     except BudgetError:
         assert min(rates) * total + extra.start_seconds > budget - 50 * (20 + 20 + 8 * 20)
         return

@@ -90,13 +90,22 @@ def _results(connection: Connection, models: Sequence[str]) -> Iterator[list[Any
     for model, dataset, metric, value, unit, score, *rest in _edges(
         connection, models, "MEASURED", queries.EXPORT_RESULTS
     ):
-        direction = None if find_metric(metric) else _direction(value, score)
-        yield [model, dataset, metric, value, unit, direction, *rest]
+        known = find_metric(metric)
+        direction = known.direction if known else _direction(value, score)
+        *conditions, curve, steps = rest
+        reported = [_as_reported(point, unit, direction) for point in curve or ()]
+        yield [model, dataset, metric, value, unit, None if known else direction, *conditions, reported, steps]
 
 
 def _direction(value: float, score: float) -> str:
     """The direction of a metric that was declared when it was imported: its score has the other sign."""
     return "smaller" if value * score < 0 else "larger"
+
+
+def _as_reported(score: float, unit: str, direction: str) -> float:
+    """A point of a curve as its result's value is: in its unit and direction, as an import takes it."""
+    signed = score if direction == "larger" else 0.0 - score
+    return round(signed * 100, 10) if unit == "percent" else signed
 
 
 def _edges(connection: Connection, sources: Sequence[str], kind: str, statement: str) -> Iterator[list[Any]]:

@@ -43,6 +43,9 @@ EVERYTHING: list[Record] = [
         "Org/Big", "sst2", "latency", 5.0, -5.0, "raw", config={"lr": 5e-05, "size": 224, "cased": True, "note": "a,b"}
     ),
     Result("x", "sst2", "accuracy", 1.0, 1.0, "fraction", seconds=1e-7, curve=(0.5, 1.0, 1 / 3), curve_steps=(1, 2, 3)),
+    Result("x", "sst2", "f1", 89.1, 0.891, "percent", curve=(0.607, 0.891), curve_steps=(1, 2)),
+    Result("x", "sst2", "mse", 2.5, -2.5, "raw", curve=(-9.0, -2.5), curve_steps=(1, 2)),
+    Result("x", "sst2", "latency", 5.0, -5.0, "raw", curve=(-7.0, -5.0)),
     Proxy("x", "sst2", "logme", -1 / 3, 0.25, "d", 500),
     Distance("sst2", "a;b", 1 / 3),
 ]
@@ -65,7 +68,7 @@ def test_what_is_exported_imports_as_the_same_graph(store: Connection, tmp_path:
     ingest(store, EVERYTHING, RUN)
     before = everything_in(store)
     counts = export(store, tmp_path / "out")
-    assert counts == {"models": 3, "datasets": 3, "results": 4, "proxies": 1, "distances": 1}
+    assert counts == {"models": 3, "datasets": 3, "results": 7, "proxies": 1, "distances": 1}
     forget(store, RUN.id)
     assert everything_in(store) == []
     reports = import_folder(store, tmp_path / "out")

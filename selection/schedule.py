@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import get_args
 
 from selection.errors import BudgetError, InputError
 from selection.halving import hyperband_brackets
@@ -115,10 +116,12 @@ def plan(
     the end of the list; the stops on the way of the one left. The full run of whoever is left is never shortened.
 
     Raises:
-        InputError: no candidates, one twice, a rate that is missing or not positive, or impossible stops.
+        InputError: no candidates, one twice, a rate that is missing or not positive, impossible stops, no such policy, a
+            price that is negative or no number.
         BudgetError: not even one candidate's full run fits the budget, or its cost is no number.
     """
     _check(candidates, recipe, eval_points, workers, stops)
+    _check_policy(policy, price)
     terms = _Terms(recipe, _rates(candidates, seconds_per_step), overhead or Overhead(), eval_points, workers)
     kept, notes = _affordable(candidates, terms, budget_seconds)
     given = tuple(stops) if stops is not None else None
@@ -241,6 +244,13 @@ def _check(
     given = list(stops) if stops is not None else [recipe.total_steps]
     if given != sorted({*given}) or given[:1] < [1] or given[-1:] != [recipe.total_steps]:
         raise InputError(f"got stops {given}, wanted ascending steps from 1 on, the last of them {recipe.total_steps}")
+
+
+def _check_policy(policy: str, price: float) -> None:
+    if policy not in get_args(Policy):
+        raise InputError(f"got the policy {policy!r}, wanted one of {', '.join(get_args(Policy))}")
+    if not 0.0 <= price < math.inf:
+        raise InputError(f"got a price of {price}, wanted what a full run must promise to gain: 0 or more, e.g. 0.005")
 
 
 def _affordable(

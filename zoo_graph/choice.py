@@ -178,12 +178,16 @@ def _with_close_names(connection: Connection, folder: Path, failures: Sequence[F
 
 
 def begun_plan(
-    folder: Path, candidates: Sequence[Candidate], recipe: Recipe | None, policy: Policy | None = None
+    folder: Path,
+    candidates: Sequence[Candidate],
+    recipe: Recipe | None,
+    policy: Policy | None = None,
+    price: float | None = None,
 ) -> Plan | None:
     """The plan of the race in `folder`, to go on with it; None where none was begun.
 
     Raises:
-        InputError: the race there is among other candidates, or by another recipe or policy.
+        InputError: the race there is among other candidates, or by another recipe, policy or (if racing) price.
     """
     from selection.journal import recorded_plan
 
@@ -208,6 +212,10 @@ def begun_plan(
         raise InputError(
             f"got the policy {policy}; {folder} holds a race by {plan.policy}: choose another folder, or go on as begun"
         )
+    if plan.policy == "racing" and price is not None and price != plan.price:
+        raise InputError(
+            f"got the price {price}; {folder} holds a race at {plan.price}: choose another folder, or go on as begun"
+        )
     return plan
 
 
@@ -217,14 +225,20 @@ def candidates_in(picks: Iterable[Pick] | Iterable[Candidate]) -> list[Candidate
 
 
 def selection_folder(
-    folder: Path, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None, policy: Policy = "racing"
+    folder: Path,
+    dataset: "Dataset",
+    candidates: Sequence[Candidate],
+    recipe: Recipe | None,
+    policy: Policy = "racing",
+    price: float = 0.005,
 ) -> Path:
-    """Where a selection without a folder of its own lives: named for dataset, candidates, recipe and policy.
+    """Where a selection without a folder of its own lives: named for dataset, candidates, recipe, policy and price.
 
     Raises:
         InputError: no candidates.
     """
     if not candidates:
         raise InputError("got no candidates to select from; wanted picks of recommend(), or a plan")
-    text = "|".join((dataset.digest, str(recipe), policy, *sorted(candidate.model for candidate in candidates)))
+    how = f"{policy} at {price}" if policy == "racing" else policy
+    text = "|".join((dataset.digest, str(recipe), how, *sorted(candidate.model for candidate in candidates)))
     return folder / "selections" / hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -140,17 +140,18 @@ def from_rows(
     Texts are strings; images are paths, encoded bytes, uint8 arrays or Pillow images. `parts` names each row's part
     (train, validation, test and their usual synonyms; empty: train); rows of other parts are left out, unless no name
     is known: then the column is no split and is not used. `task`: by default labels are numbers to predict where they
-    are fractions of more than 20 different values, else classes.
+    are fractions of more than 20 different values, else classes. Among numbers "nan" is no label.
 
     Raises:
         DatasetError: lengths differ, no row has a label, fewer than two classes or numbers, labels that are no numbers
-            for a regression, or a part would be empty.
+            for a regression, an infinite one among numbers, or a part would be empty.
     """
     if len(rows) != len(labels):
         raise DatasetError(f"{name}: got {len(rows)} rows and {len(labels)} labels; wanted one label for each row")
     contents = [_content(row, modality, name, number) for number, row in enumerate(rows, 1)]
     named, part_notes = _named_parts(parts, len(rows))
-    keep = [i for i, value in enumerate(labels) if not _is_missing(value, name) and contents[i] is not None]
+    texts = _label_texts(labels, task, name)
+    keep = [i for i in range(len(rows)) if texts[i] is not None and contents[i] is not None]
     notes = [f"{len(rows) - len(keep)} of {len(rows)} rows have no label or no content and are left out"]
     notes = notes * (len(keep) < len(rows)) + part_notes
     keep = [i for i in keep if named[i] != LEFT_OUT]
@@ -159,7 +160,7 @@ def from_rows(
         notes += unreadable
     if not keep:
         raise DatasetError(f"{name}: none of {len(rows)} rows has both a label and content; label some rows first")
-    classes, codes = _labelled([_label_text(labels[i]) for i in keep], task, name)
+    classes, codes = _labelled([str(texts[i]) for i in keep], task, name)
     strata = codes if classes else np.zeros(len(keep), dtype=np.int64)
     notes += [] if classes else [f"its labels are {np.unique(codes).size} different numbers: a regression"]
     train, validation, test = _split(strata, [named[i] for i in keep], limits or Limits(), seed, name)
@@ -213,6 +214,22 @@ def _readable(contents: Sequence[Any], keep: list[int], name: str) -> tuple[list
     if bad and isinstance(contents[bad[0]], Path):
         told = [f"{len(bad)} images cannot be read and are left out, the first is {contents[bad[0]]}"]
     return good, told
+
+
+def _label_texts(labels: Sequence[Any], task: Task | None, name: str) -> list[str | None]:
+    """Each label as text, None where there is none: among numbers nan is none, among names it is one."""
+    texts = [None if _is_missing(value, name) else _label_text(value) for value in labels]
+    different = {text for text in texts if text is not None}
+    odd = {text for text in different if _is_nan(text) or _is_infinite(text)}
+    if task != "regression" and (odd == different or not all(map(_is_number, different - odd))):
+        return texts
+    infinite = next(filter(_is_infinite, sorted(odd)), None)
+    if infinite is not None and task != "classification":
+        raise DatasetError(
+            f"{name}: got the label {infinite!r} among numbers; wanted finite ones: leave its rows out (where it names "
+            "a class: --task classification)"
+        )
+    return [None if text is not None and _is_nan(text) else text for text in texts]
 
 
 def _labelled(texts: Sequence[str], task: Task | None, name: str) -> tuple[tuple[str, ...], Labels]:
@@ -328,6 +345,14 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))  # a class may be called "nan" or "infinity"
     except ValueError:
         return False
+
+
+def _is_nan(text: str) -> bool:
+    return text.lower().lstrip("+-") == "nan"
+
+
+def _is_infinite(text: str) -> bool:
+    return text.lower().lstrip("+-") in ("inf", "infinity")
 
 
 def _is_missing(value: Any, name: str) -> bool:

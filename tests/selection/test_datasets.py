@@ -11,6 +11,7 @@ from PIL import Image
 
 from selection.datasets import Dataset, Limits, from_rows, open_dataset, row_digest
 from selection.errors import DatasetError
+from selection.metrics import Task
 
 TEXTS = [f"text number {i}" for i in range(20)]
 LABELS = ["yes", "no"] * 10
@@ -124,6 +125,33 @@ def test_classes_are_sorted_as_numbers_and_a_class_may_be_called_nan() -> None:
     )
     assert from_rows("d", "text", TEXTS, [1.0, np.float32(2.0)] * 10).classes == ("1", "2")
     assert from_rows("d", "text", TEXTS, ["nan", "b", "10", "9"] * 5).classes == ("9", "10", "b", "nan")
+    assert from_rows("d", "text", TEXTS, ["inf", "nan"] * 10).classes == ("inf", "nan")
+
+
+@pytest.mark.parametrize("told", ["nan", "NaN", "-nan"])
+def test_among_numbers_nan_is_no_label_and_counted(told: str) -> None:
+    rows = [f"t{i}" for i in range(400)]
+    dataset = from_rows("d", "text", rows, [told if i % 9 == 0 else str((i % 50) / 10) for i in range(400)])
+    assert (dataset.task, len(dataset.rows), dataset.classes) == ("regression", 355, ())
+    assert dataset.notes[0] == "45 of 400 rows have no label or no content and are left out"
+    stars = from_rows("d", "text", rows, [told if i == 7 else i % 5 for i in range(400)])
+    assert (stars.classes, len(stars.rows)) == (("0", "1", "2", "3", "4"), 399)
+    asked = from_rows("d", "text", rows, [told if i == 7 else i for i in range(400)], task="regression")
+    assert np.isfinite(asked.labels).all()
+
+
+@pytest.mark.parametrize("task", [None, "regression"])
+@pytest.mark.parametrize("told", ["inf", "-Infinity", float("inf")])
+def test_among_numbers_an_infinite_one_is_refused(told: str | float, task: Task | None) -> None:
+    labels = [told if i == 3 else i / 10 for i in range(400)]
+    with pytest.raises(
+        DatasetError, match=r"label '-?[Ii]nf(inity)?' among numbers; wanted finite ones: leave its row"
+    ):
+        from_rows("d", "text", [f"t{i}" for i in range(400)], labels, task=task)
+
+
+def test_a_class_called_inf_among_numbers_is_one_where_classes_are_asked_for() -> None:
+    assert from_rows("d", "text", TEXTS, ["inf", "10"] * 10, task="classification").classes == ("10", "inf")
 
 
 @pytest.mark.parametrize("content", [b"text,label\n\xff\xfe,1\n", b""])

@@ -2,7 +2,7 @@
 
 Knows classes, splits and digests. Does not know files (`tables`) or models: rows are texts, image paths or images,
 untouched. The validation part is made once from the training part, stratified and seeded; the test part is only ever
-the source's own, or, where it has none, a stratified fifth. Labels that are measurements make a regression: they stay
+the source's own, or, where it has none, a stratified fifth. Neither takes a class's last row from the training part. Labels that are measurements make a regression: they stay
 numbers, there are no classes, and parts are drawn without strata.
 """
 
@@ -278,11 +278,11 @@ def _split(
     if not train.size:
         raise DatasetError(f"{name}: its train part is empty ({codes.size} labelled rows); check the split column")
     if not test.size:
-        train, test = _carve(codes, train, max(1, train.size // 5), rng)
+        train, test = _learnable(codes, *_carve(codes, train, max(1, train.size // 5), rng))
     if not validation.size:
         wanted = max(1, train.size // 5)
         wanted = min(wanted, limits.validation) if limits.validation is not None else wanted
-        train, validation = _carve(codes, train, wanted, rng)
+        train, validation = _learnable(codes, *_carve(codes, train, wanted, rng))
     train, validation, test = (
         _carve(codes, indices, limit, rng)[1] if limit is not None and limit < indices.size else indices
         for indices, limit in ((train, limits.train), (validation, limits.validation), (test, limits.test))
@@ -302,6 +302,13 @@ def _carve(codes: IntArray, indices: IntArray, n: int, rng: np.random.Generator)
     taken = np.zeros(order.size, dtype=bool)
     taken[np.minimum(places, order.size - 1)] = True
     return order[~taken], order[taken]
+
+
+def _learnable(codes: IntArray, rest: IntArray, taken: IntArray) -> tuple[IntArray, IntArray]:
+    """Gives one row of each class that `rest` lacks back to it; `taken` keeps a row at least."""
+    classes, first = np.unique(codes[taken], return_index=True)
+    back = first[~np.isin(classes, codes[rest])][: taken.size - 1]
+    return np.append(rest, taken[back]), np.delete(taken, back)
 
 
 def _digest(name: str, modality: str, rows: Iterable[Any], codes: Labels, parts: Iterable[IntArray]) -> str:

@@ -244,6 +244,48 @@ def test_another_seed_gives_other_parts() -> None:
     assert parts_of(one) != parts_of(two)
 
 
+def of_sizes(*sizes: int, seed: int = 0, limits: Limits | None = None, **given: Any) -> Dataset:
+    labels = [f"c{c}" for c, n in enumerate(sizes) for _ in range(n)]
+    return from_rows("d", "text", [f"row {i}" for i in range(len(labels))], labels, seed=seed, limits=limits, **given)
+
+
+@pytest.mark.parametrize("rare", [1, 2, 3])
+def test_a_class_of_few_rows_is_learnt_before_it_is_scored(rare: int) -> None:
+    for seed in range(40):
+        dataset = of_sizes(250, 147, rare, seed=seed)
+        assert set(dataset.labels[dataset.train].tolist()) == {0, 1, 2}
+        assert not [note for note in dataset.notes if "train part" in note]
+        assert parts_of(dataset) == parts_of(of_sizes(250, 147, rare, seed=seed))
+        assert len(set.union(*parts_of(dataset))) == sum(map(len, parts_of(dataset))) == 397 + rare
+
+
+def test_a_class_that_the_source_keeps_from_its_train_part_stays_there() -> None:
+    parts = ["train"] * 40 + ["test"] * 10
+    dataset = of_sizes(20, 20, 10, parts=parts)
+    assert (dataset.test.tolist(), dataset.validation.size) == (list(range(40, 50)), 8)
+    assert dataset.notes == ("1 of 3 classes have no row in the train part",)
+
+
+def test_no_part_is_emptied_for_a_rare_class() -> None:
+    for seed in range(40):
+        assert all(parts_of(of_sizes(3, 2, 1, seed=seed)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "seed", "limits", "digest"),
+    [
+        ((12, 8), 0, None, "90f6bd5f3aeda62e35cec9dbbdd55b18"),
+        ((5, 9, 16), 3, None, "634529cfd4c4c95bfb47044f61219389"),
+        ((40, 25, 6, 30), 1, Limits(50, 10, 12), "d01b277844a542a791290c77fcd0114e"),
+    ],
+)
+def test_the_parts_of_classes_with_rows_enough_stay_as_they_were_first_drawn(
+    sizes: tuple[int, ...], seed: int, limits: Limits | None, digest: str
+) -> None:
+    # What was measured on them, and cached, is found by this digest.
+    assert of_sizes(*sizes, seed=seed, limits=limits).digest == digest
+
+
 def test_the_parts_of_the_source_are_kept_and_a_missing_one_is_made() -> None:
     parts = ["train"] * 12 + ["Dev "] * 4 + ["test"] * 4
     assert parts_of(from_rows("d", "text", TEXTS, LABELS, parts=parts)) == [

@@ -2,8 +2,9 @@
 
 Knows classes, splits and digests. Does not know files (`tables`) or models: rows are texts, image paths or images,
 untouched. The validation part is made once from the training part, stratified and seeded; the test part is only ever
-the source's own, or, where it has none, a stratified fifth. Neither takes a class's last row from the training part. Labels that are measurements make a regression: they stay
-numbers, there are no classes, and parts are drawn without strata.
+the source's own, or, where it has none, a stratified fifth. Neither takes a class's last row from the training part.
+Labels that are measurements make a regression: they stay numbers, there are no classes, and parts are drawn without
+strata.
 """
 
 import hashlib
@@ -227,7 +228,7 @@ def _label_texts(labels: Sequence[Any], task: Task | None, name: str) -> list[st
     if infinite is not None and task != "classification":
         raise DatasetError(
             f"{name}: got the label {infinite!r} among numbers; wanted finite ones: leave its rows out (where it names "
-            "a class: --task classification)"
+            "a class: task='classification', --task classification)"
         )
     return [None if text is not None and _is_nan(text) else text for text in texts]
 
@@ -258,7 +259,7 @@ def _encode(texts: Sequence[str], name: str) -> tuple[tuple[str, ...], IntArray]
     if len(unique) > max(2, len(texts) // 2):
         raise DatasetError(
             f"{name}: got {len(unique)} different labels in {len(texts)} rows; wanted classes: check that the label "
-            "column is the right one (whole numbers to predict: open it with task='regression')"
+            "column is the right one (whole numbers to predict: task='regression', --task regression)"
         )
     index = {text: i for i, text in enumerate(unique)}
     return tuple(unique), np.array([index[t] for t in texts], dtype=np.int64)

@@ -248,6 +248,23 @@ def test_numbers_in_the_label_column_are_predicted(zoo: Run, tmp_path: Path) -> 
     assert "Regressor.open" in (tmp_path / "race" / "best" / "README.md").read_text()
 
 
+def test_whole_numbers_are_predicted_where_the_task_says_so(zoo: Run, tmp_path: Path) -> None:
+    model = tiny_bert(tmp_path / "m")
+    lines = [f"film {('good', 'bad')[i % 2]} {'the ' * (i % 5)},{i}" for i in range(80)]
+    (tmp_path / "counts.csv").write_text("text,label\n" + "\n".join(lines))
+    options = ("--epochs", "0.5", "--learning-rate", "1e-3", "--max-length", "16")
+    for command in (("plan", "--candidates"), ("select", "--candidates"), ("measure", "--models")):
+        code, _, err = zoo(command[0], "counts.csv", command[1], model, *options)
+        assert (code, "--task regression" in err) == (2, True), err
+        code, out, err = zoo(command[0], "counts.csv", command[1], model, "--task", "regression", *options)
+        assert code == 0, err
+        assert "its labels are 80 different numbers: a regression" in err
+    code, out, err = zoo("recommend", "counts.csv", "--models", model, "--task", "regression")
+    assert (code, "r2" in out) == (0, True), err
+    code, _, err = zoo("plan", "counts.csv", "--candidates", model, "--task", "ranking")
+    assert (code, "--task" in err) == (2, True)
+
+
 def test_measure_fills_an_empty_zoo_and_goes_on(zoo: Run, tmp_path: Path) -> None:
     model = tiny_bert(tmp_path / "tiny")
     data = sentiment_csv(tmp_path / "films.csv")

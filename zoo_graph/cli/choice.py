@@ -26,6 +26,7 @@ from zoo_graph.cli.options import (
     RankOption,
     RateOption,
     SeedOption,
+    TaskOption,
     TextOption,
     ThreadsOption,
     WeightsOption,
@@ -71,6 +72,7 @@ def plan(
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
+    task: TaskOption = None,
     max_train: MaxTrainOption = None,
     max_test: MaxTestOption = None,
     checkpoints: CheckpointsOption = None,
@@ -79,7 +81,7 @@ def plan(
     from selection import report
 
     at = site(workers, executor, ray_address)
-    data = load_dataset(dataset, name, text, label, max_train, max_test)
+    data = load_dataset(dataset, name, text, label, task, max_train, max_test)
     recipe = read_recipe(
         data,
         epochs=epochs,
@@ -136,6 +138,7 @@ def select(
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
+    task: TaskOption = None,
     max_train: MaxTrainOption = None,
     max_test: MaxTestOption = None,
     checkpoints: CheckpointsOption = None,
@@ -149,7 +152,7 @@ def select(
     at, disk_bytes = site(workers, executor, ray_address), number(disk, "--disk")
     if folder is not None:
         check_folder(folder)
-    data = load_dataset(dataset, name, text, label, max_train, max_test)
+    data = load_dataset(dataset, name, text, label, task, max_train, max_test)
     recipe = read_recipe(
         data,
         epochs=epochs,

@@ -1,5 +1,6 @@
 """Options that several subcommands share, and what users may write for a number, a time or a list."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -56,9 +57,22 @@ FactorsOption = Annotated[
 PolicyOption = Annotated[
     Policy, typer.Option("--policy", help="Who goes on: racing trains on whom the expected gain is worth it.")
 ]
+
+
+def _finite(price: float) -> float:
+    if not math.isfinite(price):
+        raise typer.BadParameter(f"got {price:g}; wanted a score, .005 is usual (0: train on whoever may gain at all)")
+    return price
+
+
 PriceOption = Annotated[
     float,
-    typer.Option("--price", min=0.0, help="Racing: the score that a full run must promise to gain, .005 half a point."),
+    typer.Option(
+        "--price",
+        min=0.0,
+        callback=_finite,
+        help="Racing: the score that a full run must promise to gain, .005 half a point.",
+    ),
 ]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]
 MethodOption = Annotated[

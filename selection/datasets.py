@@ -2,8 +2,9 @@
 
 Knows classes, splits and digests. Does not know files (`tables`) or models: rows are texts, image paths or images,
 untouched. The validation part is made once from the training part, stratified and seeded; the test part is only ever
-the source's own, or, where it has none, a stratified fifth. Labels that are measurements make a regression: they stay
-numbers, there are no classes, and parts are drawn without strata.
+the source's own, or, where it has none, a stratified fifth. Neither takes a class's last row from the training part.
+Labels that are measurements make a regression: they stay numbers, there are no classes, and parts are drawn without
+strata.
 """
 
 import hashlib
@@ -140,17 +141,18 @@ def from_rows(
     Texts are strings; images are paths, encoded bytes, uint8 arrays or Pillow images. `parts` names each row's part
     (train, validation, test and their usual synonyms; empty: train); rows of other parts are left out, unless no name
     is known: then the column is no split and is not used. `task`: by default labels are numbers to predict where they
-    are fractions of more than 20 different values, else classes.
+    are fractions of more than 20 different values, else classes. Among numbers "nan" is no label.
 
     Raises:
         DatasetError: lengths differ, no row has a label, fewer than two classes or numbers, labels that are no numbers
-            for a regression, or a part would be empty.
+            for a regression, an infinite one among numbers, or a part would be empty.
     """
     if len(rows) != len(labels):
         raise DatasetError(f"{name}: got {len(rows)} rows and {len(labels)} labels; wanted one label for each row")
     contents = [_content(row, modality, name, number) for number, row in enumerate(rows, 1)]
     named, part_notes = _named_parts(parts, len(rows))
-    keep = [i for i, value in enumerate(labels) if not _is_missing(value, name) and contents[i] is not None]
+    texts = _label_texts(labels, task, name)
+    keep = [i for i in range(len(rows)) if texts[i] is not None and contents[i] is not None]
     notes = [f"{len(rows) - len(keep)} of {len(rows)} rows have no label or no content and are left out"]
     notes = notes * (len(keep) < len(rows)) + part_notes
     keep = [i for i in keep if named[i] != LEFT_OUT]
@@ -159,7 +161,7 @@ def from_rows(
         notes += unreadable
     if not keep:
         raise DatasetError(f"{name}: none of {len(rows)} rows has both a label and content; label some rows first")
-    classes, codes = _labelled([_label_text(labels[i]) for i in keep], task, name)
+    classes, codes = _labelled([str(texts[i]) for i in keep], task, name)
     strata = codes if classes else np.zeros(len(keep), dtype=np.int64)
     notes += [] if classes else [f"its labels are {np.unique(codes).size} different numbers: a regression"]
     train, validation, test = _split(strata, [named[i] for i in keep], limits or Limits(), seed, name)
@@ -215,6 +217,22 @@ def _readable(contents: Sequence[Any], keep: list[int], name: str) -> tuple[list
     return good, told
 
 
+def _label_texts(labels: Sequence[Any], task: Task | None, name: str) -> list[str | None]:
+    """Each label as text, None where there is none: among numbers nan is none, among names it is one."""
+    texts = [None if _is_missing(value, name) else _label_text(value) for value in labels]
+    different = {text for text in texts if text is not None}
+    odd = {text for text in different if _is_nan(text) or _is_infinite(text)}
+    if task != "regression" and (odd == different or not all(map(_is_number, different - odd))):
+        return texts
+    infinite = next(filter(_is_infinite, sorted(odd)), None)
+    if infinite is not None and task != "classification":
+        raise DatasetError(
+            f"{name}: got the label {infinite!r} among numbers; wanted finite ones: leave its rows out (where it names "
+            "a class: task='classification', --task classification)"
+        )
+    return [None if text is not None and _is_nan(text) else text for text in texts]
+
+
 def _labelled(texts: Sequence[str], task: Task | None, name: str) -> tuple[tuple[str, ...], Labels]:
     """The classes, none for a regression, and each row's class index or number."""
     if task == "regression" or (task is None and _are_measurements(set(texts))):
@@ -241,7 +259,7 @@ def _encode(texts: Sequence[str], name: str) -> tuple[tuple[str, ...], IntArray]
     if len(unique) > max(2, len(texts) // 2):
         raise DatasetError(
             f"{name}: got {len(unique)} different labels in {len(texts)} rows; wanted classes: check that the label "
-            "column is the right one (whole numbers to predict: open it with task='regression')"
+            "column is the right one (whole numbers to predict: task='regression', --task regression)"
         )
     index = {text: i for i, text in enumerate(unique)}
     return tuple(unique), np.array([index[t] for t in texts], dtype=np.int64)
@@ -261,11 +279,11 @@ def _split(
     if not train.size:
         raise DatasetError(f"{name}: its train part is empty ({codes.size} labelled rows); check the split column")
     if not test.size:
-        train, test = _carve(codes, train, max(1, train.size // 5), rng)
+        train, test = _learnable(codes, *_carve(codes, train, max(1, train.size // 5), rng))
     if not validation.size:
         wanted = max(1, train.size // 5)
         wanted = min(wanted, limits.validation) if limits.validation is not None else wanted
-        train, validation = _carve(codes, train, wanted, rng)
+        train, validation = _learnable(codes, *_carve(codes, train, wanted, rng))
     train, validation, test = (
         _carve(codes, indices, limit, rng)[1] if limit is not None and limit < indices.size else indices
         for indices, limit in ((train, limits.train), (validation, limits.validation), (test, limits.test))
@@ -285,6 +303,13 @@ def _carve(codes: IntArray, indices: IntArray, n: int, rng: np.random.Generator)
     taken = np.zeros(order.size, dtype=bool)
     taken[np.minimum(places, order.size - 1)] = True
     return order[~taken], order[taken]
+
+
+def _learnable(codes: IntArray, rest: IntArray, taken: IntArray) -> tuple[IntArray, IntArray]:
+    """Gives one row of each class that `rest` lacks back to it; `taken` keeps a row at least."""
+    classes, first = np.unique(codes[taken], return_index=True)
+    back = first[~np.isin(classes, codes[rest])][: taken.size - 1]
+    return np.append(rest, taken[back]), np.delete(taken, back)
 
 
 def _digest(name: str, modality: str, rows: Iterable[Any], codes: Labels, parts: Iterable[IntArray]) -> str:
@@ -328,6 +353,14 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))  # a class may be called "nan" or "infinity"
     except ValueError:
         return False
+
+
+def _is_nan(text: str) -> bool:
+    return text.lower().lstrip("+-") == "nan"
+
+
+def _is_infinite(text: str) -> bool:
+    return text.lower().lstrip("+-") in ("inf", "infinity")
 
 
 def _is_missing(value: Any, name: str) -> bool:

@@ -30,6 +30,7 @@ from selection.rates import search_end, with_each_rate, with_rate
 from selection.recipes import check_recipe
 from selection.records import Head, Progress, Trial
 from selection.saved import write_checkpoint
+from selection.states import has_state
 from selection.training import Training, source_of
 
 CHOSEN = "rate.json"
@@ -143,7 +144,7 @@ class FineTuner:
         recorded = read_progress(folder)
         if recorded.step >= until_step:
             return recorded
-        if not _state_path(folder, recorded.step).exists():  # discarded, and wanted again: from the start
+        if not has_state(_state_path(folder, recorded.step)):  # discarded or damaged, and wanted again: from the start
             recorded = _begun_anew(recorded)
         start, cpu_start = time.perf_counter(), time.process_time()
         training = self._resumed(trial, folder, recorded.step, parts)
@@ -217,7 +218,7 @@ class FineTuner:
         step = read_progress(folder).step
         if step == 0:
             raise TrialError(f"it has not been trained in {folder}")
-        if not _state_path(folder, step).exists():
+        if not has_state(_state_path(folder, step)):
             raise TrialError(f"its weights were discarded from {folder}; train it again first")
         return self._resumed(trial, folder, step, Parts(self.dataset, folder))
 
@@ -272,7 +273,7 @@ def _drop_states(folder: Path, but: int) -> None:
 def _is_discarded(trial: Trial, folder: Path, step: int) -> bool:
     """Whether a trial's state at `step` has gone; while its rates are searched, states lie in folders of their own."""
     searching = bool(trial.recipe.rate_factors) and not (folder / CHOSEN).exists()
-    return not searching and not _state_path(folder, step).exists()
+    return not searching and not has_state(_state_path(folder, step))
 
 
 def _begun_anew(recorded: Progress) -> Progress:

@@ -106,6 +106,15 @@ def recorded_plan(folder: Path) -> Plan | None:
     return header.plan if header else None
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the selection in `folder` has come to its end.
+
+    Raises:
+        InputError: as `recorded_plan`.
+    """
+    return any(isinstance(event, Finished) for event in _read(folder / NAME, repair=False)[1])
+
+
 def _write(path: Path, line: dict[str, Any], mode: str) -> None:
     with path.open(mode, encoding="utf-8") as file:
         file.write(json.dumps(_without_nan(line), ensure_ascii=False, default=float) + "\n")

@@ -34,15 +34,15 @@ def recipe_for(
     Without a `base` the rates are the family's, and the metric is the task's default.
 
     Raises:
-        InputError: epochs that are no number above 0 and up to 1000, a learning rate that is none from 0 to 1, or what
+        InputError: epochs that are no number above 0 and up to 1000, a learning rate not above 0 and up to 1, or what
             `check_recipe` refuses.
     """
     if not 0 < epochs <= MAX_EPOCHS:
         raise InputError(f"got {epochs:g} epochs; wanted more than 0 and at most {MAX_EPOCHS}: most tasks want 1 to 10")
     base = base or default_recipe(dataset.task)
-    if not 0 <= base.learning_rate <= 1:
+    if not 0 < base.learning_rate <= 1:
         raise InputError(
-            f"got a learning rate of {base.learning_rate:g}; wanted one from 0 to 1: 1e-5 to 1e-3 are usual"
+            f"got a learning rate of {base.learning_rate:g}; wanted one above 0 and up to 1: 1e-5 to 1e-3 are usual"
         )
     check_recipe(base, dataset.task)
     steps = max(MIN_STEPS, math.ceil(epochs * dataset.train.size / base.batch_size))

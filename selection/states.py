@@ -1,6 +1,7 @@
 """Tensors in a file, whole or not at all: states of trials and what they share. Knows files and torch's format."""
 
 import errno
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,29 @@ from typing import Any
 import torch
 
 from selection.errors import TrialError
+
+logger = logging.getLogger(__name__)
+
+
+def has_state(path: Path) -> bool:
+    """Whether what `write_state` wrote lies at `path`; where that is damaged it is removed, and the log says so.
+
+    Looks at the file's table of contents and structure only, not at its tensors.
+
+    Raises:
+        PermissionError: the file may not be read.
+    """
+    if not path.exists():
+        return False
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except PermissionError:
+        raise
+    except Exception as error:  # as `read_state`; of a torn file also an OSError
+        logger.warning("the saved state %s does not load and is removed; its trial starts anew: %s", path, error)
+        path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def read_state(path: Path, device: str) -> Any:

@@ -224,15 +224,19 @@ class Zoo:
 
         Raises:
             BudgetError: not even one full run fits the budget.
-            InputError: no candidate can be opened, or the zoo knows another dataset of that name.
+            InputError: no candidates, none that can be opened, or the zoo knows another dataset of that name.
         """
         from zoo_graph import choice
+        from zoo_graph.errors import InputError
 
+        candidates = choice.candidates_in(picks)
+        if not candidates:
+            raise InputError("got no candidates to plan for; wanted picks of recommend(), or candidates")
         return choice.plan(
             self.connection,
             self.folder,
             dataset,
-            choice.candidates_in(picks),
+            candidates,
             recipe=recipe,
             budget_seconds=budget_seconds,
             workers=workers,

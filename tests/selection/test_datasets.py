@@ -11,6 +11,7 @@ from PIL import Image
 
 from selection.datasets import Dataset, Limits, from_rows, open_dataset, row_digest
 from selection.errors import DatasetError
+from selection.metrics import Task
 
 TEXTS = [f"text number {i}" for i in range(20)]
 LABELS = ["yes", "no"] * 10
@@ -124,6 +125,33 @@ def test_classes_are_sorted_as_numbers_and_a_class_may_be_called_nan() -> None:
     )
     assert from_rows("d", "text", TEXTS, [1.0, np.float32(2.0)] * 10).classes == ("1", "2")
     assert from_rows("d", "text", TEXTS, ["nan", "b", "10", "9"] * 5).classes == ("9", "10", "b", "nan")
+    assert from_rows("d", "text", TEXTS, ["inf", "nan"] * 10).classes == ("inf", "nan")
+
+
+@pytest.mark.parametrize("told", ["nan", "NaN", "-nan"])
+def test_among_numbers_nan_is_no_label_and_counted(told: str) -> None:
+    rows = [f"t{i}" for i in range(400)]
+    dataset = from_rows("d", "text", rows, [told if i % 9 == 0 else str((i % 50) / 10) for i in range(400)])
+    assert (dataset.task, len(dataset.rows), dataset.classes) == ("regression", 355, ())
+    assert dataset.notes[0] == "45 of 400 rows have no label or no content and are left out"
+    stars = from_rows("d", "text", rows, [told if i == 7 else i % 5 for i in range(400)])
+    assert (stars.classes, len(stars.rows)) == (("0", "1", "2", "3", "4"), 399)
+    asked = from_rows("d", "text", rows, [told if i == 7 else i for i in range(400)], task="regression")
+    assert np.isfinite(asked.labels).all()
+
+
+@pytest.mark.parametrize("task", [None, "regression"])
+@pytest.mark.parametrize("told", ["inf", "-Infinity", float("inf")])
+def test_among_numbers_an_infinite_one_is_refused(told: str | float, task: Task | None) -> None:
+    labels = [told if i == 3 else i / 10 for i in range(400)]
+    with pytest.raises(
+        DatasetError, match=r"label '-?[Ii]nf(inity)?' among numbers; wanted finite ones: leave its row"
+    ):
+        from_rows("d", "text", [f"t{i}" for i in range(400)], labels, task=task)
+
+
+def test_a_class_called_inf_among_numbers_is_one_where_classes_are_asked_for() -> None:
+    assert from_rows("d", "text", TEXTS, ["inf", "10"] * 10, task="classification").classes == ("10", "inf")
 
 
 @pytest.mark.parametrize("content", [b"text,label\n\xff\xfe,1\n", b""])
@@ -214,6 +242,48 @@ def test_parts_are_disjoint_stratified_within_limits_and_decided_by_the_seed(
 def test_another_seed_gives_other_parts() -> None:
     one, two = (from_rows("d", "text", TEXTS, LABELS, seed=seed) for seed in (0, 1))
     assert parts_of(one) != parts_of(two)
+
+
+def of_sizes(*sizes: int, seed: int = 0, limits: Limits | None = None, **given: Any) -> Dataset:
+    labels = [f"c{c}" for c, n in enumerate(sizes) for _ in range(n)]
+    return from_rows("d", "text", [f"row {i}" for i in range(len(labels))], labels, seed=seed, limits=limits, **given)
+
+
+@pytest.mark.parametrize("rare", [1, 2, 3])
+def test_a_class_of_few_rows_is_learnt_before_it_is_scored(rare: int) -> None:
+    for seed in range(40):
+        dataset = of_sizes(250, 147, rare, seed=seed)
+        assert set(dataset.labels[dataset.train].tolist()) == {0, 1, 2}
+        assert not [note for note in dataset.notes if "train part" in note]
+        assert parts_of(dataset) == parts_of(of_sizes(250, 147, rare, seed=seed))
+        assert len(set.union(*parts_of(dataset))) == sum(map(len, parts_of(dataset))) == 397 + rare
+
+
+def test_a_class_that_the_source_keeps_from_its_train_part_stays_there() -> None:
+    parts = ["train"] * 40 + ["test"] * 10
+    dataset = of_sizes(20, 20, 10, parts=parts)
+    assert (dataset.test.tolist(), dataset.validation.size) == (list(range(40, 50)), 8)
+    assert dataset.notes == ("1 of 3 classes have no row in the train part",)
+
+
+def test_no_part_is_emptied_for_a_rare_class() -> None:
+    for seed in range(40):
+        assert all(parts_of(of_sizes(3, 2, 1, seed=seed)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "seed", "limits", "digest"),
+    [
+        ((12, 8), 0, None, "90f6bd5f3aeda62e35cec9dbbdd55b18"),
+        ((5, 9, 16), 3, None, "634529cfd4c4c95bfb47044f61219389"),
+        ((40, 25, 6, 30), 1, Limits(50, 10, 12), "d01b277844a542a791290c77fcd0114e"),
+    ],
+)
+def test_the_parts_of_classes_with_rows_enough_stay_as_they_were_first_drawn(
+    sizes: tuple[int, ...], seed: int, limits: Limits | None, digest: str
+) -> None:
+    # What was measured on them, and cached, is found by this digest.
+    assert of_sizes(*sizes, seed=seed, limits=limits).digest == digest
 
 
 def test_the_parts_of_the_source_are_kept_and_a_missing_one_is_made() -> None:

@@ -212,13 +212,29 @@ def test_an_untrained_trial_cannot_be_tested_or_saved(
         FineTuner(texts).save(trial_of(bert), tmp_path / "t", tmp_path / "best")
 
 
-def test_a_torn_state_is_a_failed_trial(tmp_path: Path, texts: Dataset, bert: Path, trial_of: TrialOf) -> None:
-    trial = trial_of(bert)
-    FineTuner(texts).train(trial, 3, tmp_path)
-    state = tmp_path / "state-3.pt"
-    state.write_bytes(state.read_bytes()[:5000])
-    with pytest.raises(TrialError, match="bert on toy"):
-        FineTuner(texts).train(trial, 6, tmp_path)
+@pytest.mark.parametrize("until_step", [3, 6])
+@pytest.mark.parametrize("damaged", [lambda state: state[:5000], lambda state: b"x" * len(state), lambda state: b""])
+def test_a_trial_whose_state_is_damaged_is_trained_anew_and_the_log_says_so(
+    tmp_path: Path,
+    texts: Dataset,
+    bert: Path,
+    trial_of: TrialOf,
+    caplog: pytest.LogCaptureFixture,
+    damaged: Callable[[bytes], bytes],
+    until_step: int,
+) -> None:
+    trial, tuner = trial_of(bert), FineTuner(texts)
+    first = tuner.train(trial, 3, tmp_path / "t")
+    whole = tuner.train(trial, until_step, tmp_path / "whole")
+    state = tmp_path / "t" / "state-3.pt"
+    state.write_bytes(damaged(state.read_bytes()))
+    again = tuner.train(trial, until_step, tmp_path / "t")
+    assert results(again) == results(whole)
+    assert again.seconds > first.seconds
+    assert same(weights(tmp_path / "t"), weights(tmp_path / "whole"))
+    (told,) = caplog.messages
+    assert "state-3.pt does not load" in told
+    assert "starts anew" in told
 
 
 def test_what_a_candidate_cannot_do_is_its_own_failure(

@@ -43,9 +43,9 @@ def test_epochs_that_no_run_can_have_are_refused(epochs: float) -> None:
         recipe_for(dataset(40), epochs=epochs)
 
 
-@pytest.mark.parametrize("rate", [-1e-4, 2.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [0.0, -1e-4, 2.0, float("nan"), float("inf")])
 def test_a_learning_rate_that_no_run_can_have_is_refused(rate: float) -> None:
-    with pytest.raises(InputError, match="wanted one from 0 to 1"):
+    with pytest.raises(InputError, match="wanted one above 0 and up to 1"):
         recipe_for(dataset(40), base=Recipe(learning_rate=rate))
 
 

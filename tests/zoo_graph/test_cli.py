@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from tiny import broken, config_only, sentiment_csv, tiny_bert
 
+from selection.folders import locked
 from zoo_graph import cli
 from zoo_graph.lease import Lease
 from zoo_graph.store import open_store
@@ -180,7 +182,13 @@ def test_refresh_then_recommend_from_history(filled: Run) -> None:
     assert "got no seconds of any candidate" in err
 
 
-def test_the_whole_path_from_two_checkpoints_to_a_winner(zoo: Run, tmp_path: Path) -> None:
+def never(*_: object, **__: object) -> None:
+    raise AssertionError("it came that far")
+
+
+def test_the_whole_path_from_two_checkpoints_to_a_winner(
+    zoo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tiny_bert(tmp_path / "m" / "first"), tiny_bert(tmp_path / "m" / "second", seed=1, layers=1)
     data = sentiment_csv(tmp_path / "films.csv")
     torn = broken(tmp_path / "m" / "torn")
@@ -210,7 +218,25 @@ def test_the_whole_path_from_two_checkpoints_to_a_winner(zoo: Run, tmp_path: Pat
     again = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race)
     assert again[0] == 0
     assert "best" in again[1]
-    assert "going on with the race in race" in again[2]
+    assert "the race in race is finished" in again[2]
+    assert "going on" not in again[2]
+    assert "rung" not in again[2]
+    with locked(tmp_path / "race"):
+        monkeypatch.setattr("zoo_graph.choice.begun_plan", never)
+        code, _, err = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race)
+        assert (code, "race, in use by process" in err) == (2, True)
+        monkeypatch.undo()
+        monkeypatch.setenv("ZOO", str(tmp_path / "zoo.db"))
+        monkeypatch.chdir(tmp_path)
+    (tmp_path / "race" / "best" / "model.safetensors").unlink()
+    code, out, err = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race)
+    assert (code, "best is incomplete: the same command with --candidates " in err) == (1, True), err
+    shutil.rmtree(tmp_path / "race" / "best")
+    code, out, err = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race)
+    assert (code, "best is not there any more: the same command with --candidates " in err) == (1, True), err
+    winner = err.partition("--candidates ")[2].split()[0]
+    code, _, err = zoo("select", data, "--candidates", winner, "--folder", "again", *race)
+    assert (code, (tmp_path / "again" / "best" / "model.safetensors").exists()) == (0, True), err
     code, _, err = zoo("select", data, "--candidates", first, "--folder", "race", *race)
     assert (code, "holds a race among local/first, local/second" in err) == (2, True)
     code, _, err = zoo("select", data, "--candidates", "picks.jsonl", "--folder", "race", *race, "--metric", "mcc")
@@ -246,6 +272,23 @@ def test_numbers_in_the_label_column_are_predicted(zoo: Run, tmp_path: Path) -> 
     _, out, _ = zoo("query", "MATCH (d:Dataset) RETURN d.task AS t, d.n_classes AS n", "--jsonl")
     assert json.loads(out) == {"t": "regression", "n": None}
     assert "Regressor.open" in (tmp_path / "race" / "best" / "README.md").read_text()
+
+
+def test_whole_numbers_are_predicted_where_the_task_says_so(zoo: Run, tmp_path: Path) -> None:
+    model = tiny_bert(tmp_path / "m")
+    lines = [f"film {('good', 'bad')[i % 2]} {'the ' * (i % 5)},{i}" for i in range(80)]
+    (tmp_path / "counts.csv").write_text("text,label\n" + "\n".join(lines))
+    options = ("--epochs", "0.5", "--learning-rate", "1e-3", "--max-length", "16")
+    for command in (("plan", "--candidates"), ("select", "--candidates"), ("measure", "--models")):
+        code, _, err = zoo(command[0], "counts.csv", command[1], model, *options)
+        assert (code, "--task regression" in err) == (2, True), err
+        code, out, err = zoo(command[0], "counts.csv", command[1], model, "--task", "regression", *options)
+        assert code == 0, err
+        assert "its labels are 80 different numbers: a regression" in err
+    code, out, err = zoo("recommend", "counts.csv", "--models", model, "--task", "regression")
+    assert (code, "r2" in out) == (0, True), err
+    code, _, err = zoo("plan", "counts.csv", "--candidates", model, "--task", "ranking")
+    assert (code, "--task" in err) == (2, True)
 
 
 def test_measure_fills_an_empty_zoo_and_goes_on(zoo: Run, tmp_path: Path) -> None:
@@ -296,7 +339,9 @@ UNUSABLE = [
     (("select", "films.csv", "--candidates", "acme/a", "--workers", "100000"), "got 100000; wanted at most"),
     (("plan", "films.csv", "--candidates", "acme/a", "--epochs", "inf"), "at most 1000"),
     (("plan", "films.csv", "--candidates", "acme/a", "--epochs", "1e300"), "at most 1000"),
-    (("plan", "films.csv", "--candidates", "acme/a", "--learning-rate", "inf"), "from 0 to 1"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--learning-rate", "inf"), "above 0 and up to 1"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--learning-rate", "0"), "above 0 and up to 1"),
+    (("plan", "films.csv", "--candidates", "acme/a", "--price", "inf"), "got inf; wanted"),
     (("plan", "films.csv", "--candidates", "acme/a", "--rate-factors", "1,x"), "got --rate-factors '1,x'"),
     (("plan", "films.csv", "--candidates", "acme/a", "--method", "adapters"), "--method"),
     (("plan", "films.csv", "--candidates", "acme/a", "--metric", "r2"), "wanted one of accuracy"),

@@ -98,6 +98,11 @@ def test_a_recorded_selection_is_refused_too_when_its_plan_is_given(zoo: Zoo, ch
         zoo.select(weather(), plan=made_plan)
 
 
+def test_a_plan_of_no_candidates_is_refused_with_what_was_wanted(zoo: Zoo) -> None:
+    with pytest.raises(InputError, match="got no candidates to plan for; wanted picks of recommend"):
+        zoo.plan(films(), [])
+
+
 def test_a_dataset_that_the_graph_knows_by_name_only_is_taken_at_its_word(zoo: Zoo, checkpoints: Path) -> None:
     known = [DatasetRecord("films", n_classes=9), Model("acme/a", modality="text"), result("acme/a", "films", 0.9)]
     ingest(zoo.connection, known, RUN)

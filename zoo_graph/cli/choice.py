@@ -26,6 +26,7 @@ from zoo_graph.cli.options import (
     RankOption,
     RateOption,
     SeedOption,
+    TaskOption,
     TextOption,
     ThreadsOption,
     WeightsOption,
@@ -71,6 +72,7 @@ def plan(
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
+    task: TaskOption = None,
     max_train: MaxTrainOption = None,
     max_test: MaxTestOption = None,
     checkpoints: CheckpointsOption = None,
@@ -79,7 +81,7 @@ def plan(
     from selection import report
 
     at = site(workers, executor, ray_address)
-    data = load_dataset(dataset, name, text, label, max_train, max_test)
+    data = load_dataset(dataset, name, text, label, task, max_train, max_test)
     recipe = read_recipe(
         data,
         epochs=epochs,
@@ -136,20 +138,22 @@ def select(
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
+    task: TaskOption = None,
     max_train: MaxTrainOption = None,
     max_test: MaxTestOption = None,
     checkpoints: CheckpointsOption = None,
 ) -> None:
     """Race the candidates by fine-tuning them; the winner's checkpoint is saved. Run again to go on."""
     from selection import report
-    from selection.folders import check_folder
+    from selection.folders import check_folder, locked
+    from selection.journal import is_finished
     from selection.records import Failure
     from zoo_graph.choice import begun_plan
 
     at, disk_bytes = site(workers, executor, ray_address), number(disk, "--disk")
     if folder is not None:
         check_folder(folder)
-    data = load_dataset(dataset, name, text, label, max_train, max_test)
+    data = load_dataset(dataset, name, text, label, task, max_train, max_test)
     recipe = read_recipe(
         data,
         epochs=epochs,
@@ -167,9 +171,13 @@ def select(
     with open_or_make_zoo(zoo, checkpoints) as opened:
         picks, failures = read_candidates(opened, candidates)
         where = folder or opened.selection_folder(data, picks, recipe, policy)
+        if where.exists():
+            with locked(where):  # in use by another: told before anything is planned
+                pass
         made = begun_plan(where, picks, recipe, policy)
+        finished = is_finished(where)
         if made is not None:
-            say(f"going on with the race in {where}")
+            say(f"the race in {where} is finished" if finished else f"going on with the race in {where}")
         else:
             made = opened.plan(
                 data,
@@ -181,7 +189,7 @@ def select(
                 price=price,
                 track=probing,
             )
-        for line in report.plan_lines(made):
+        for line in () if finished else report.plan_lines(made):
             say(line)
         outcome = opened.select(
             data,
@@ -195,12 +203,27 @@ def select(
     show(report.lines(outcome))
     show([f"report: {report.write(outcome, where)}"])
     lost = [one for one in outcome.standings if one.dropped == "failed"]
-    _end([*failures, *made.failures, *(Failure(one.candidate.model, data.name, 0, str(one.reason)) for one in lost)])
+    damage = _damage(where / "best")
+    if damage:
+        model = outcome.best.candidate.source or outcome.best.candidate.model
+        say(f"zoo: {where / 'best'} {damage}: the same command with --candidates {model} and a new --folder trains it")
+    _end(
+        [*failures, *made.failures, *(Failure(one.candidate.model, data.name, 0, str(one.reason)) for one in lost)],
+        damaged=damage is not None,
+    )
 
 
-def _end(failures: "Sequence[Failure]") -> None:
-    """Names the candidates that could not be used, and ends with 1 if there are any."""
+def _damage(best: Path) -> str | None:
+    """What is wrong with a winner's folder; None where it can be opened."""
+    if not best.is_dir():
+        return "is not there any more"
+    whole = (best / "config.json").is_file() and any(best.glob("*.safetensors"))
+    return None if whole else "is incomplete"
+
+
+def _end(failures: "Sequence[Failure]", *, damaged: bool = False) -> None:
+    """Names the candidates that could not be used, and ends with 1 if there are any or the winner is damaged."""
     for failure in failures:
         say(f"failed: {failure.model}: {failure.reason}")
-    if failures:
+    if failures or damaged:
         raise typer.Exit(FAILED)

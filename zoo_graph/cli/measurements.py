@@ -18,6 +18,7 @@ from zoo_graph.cli.options import (
     MetricOption,
     RankOption,
     RateOption,
+    TaskOption,
     TextOption,
     WeightsOption,
     ZooOption,
@@ -58,6 +59,7 @@ def measure(
     class_weights: WeightsOption = "none",
     text: TextOption = None,
     label: LabelOption = None,
+    task: TaskOption = None,
     max_train: MaxTrainOption = None,
     max_test: MaxTestOption = None,
     checkpoints: CheckpointsOption = None,
@@ -71,7 +73,7 @@ def measure(
     opened_data, failed, waiting, told = [], 0, 0, 0
     for source in datasets:
         try:
-            opened_data.append(load_dataset(source, None, text, label, max_train, max_test))
+            opened_data.append(load_dataset(source, None, text, label, task, max_train, max_test))
         except SelectionError as error:
             say(f"zoo: {error}")
             failed += 1

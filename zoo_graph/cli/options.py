@@ -1,10 +1,11 @@
 """Options that several subcommands share, and what users may write for a number, a time or a list."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +14,7 @@ from zoo_graph.errors import InputError
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from selection.metrics import Task
     from selection.records import Recipe
     from zoo_graph.zoo import Zoo
 
@@ -30,6 +32,10 @@ NameOption = Annotated[
 ]
 TextOption = Annotated[str | None, typer.Option("--text", help="The column with the text or image path.")]
 LabelOption = Annotated[str | None, typer.Option("--label", help="The column with the label.")]
+TaskOption = Annotated[
+    Literal["classification", "regression"] | None,
+    typer.Option("--task", help="What labels are (default: numbers where they are many different fractions)."),
+]
 MaxTrainOption = Annotated[int | None, typer.Option("--max-train", min=2, help="Use at most this many training rows.")]
 MaxTestOption = Annotated[int | None, typer.Option("--max-test", min=1, help="Use at most this many test rows.")]
 MaxDownloadOption = Annotated[
@@ -51,9 +57,22 @@ FactorsOption = Annotated[
 PolicyOption = Annotated[
     Policy, typer.Option("--policy", help="Who goes on: racing trains on whom the expected gain is worth it.")
 ]
+
+
+def _finite(price: float) -> float:
+    if not math.isfinite(price):
+        raise typer.BadParameter(f"got {price:g}; wanted a score, .005 is usual (0: train on whoever may gain at all)")
+    return price
+
+
 PriceOption = Annotated[
     float,
-    typer.Option("--price", min=0.0, help="Racing: the score that a full run must promise to gain, .005 half a point."),
+    typer.Option(
+        "--price",
+        min=0.0,
+        callback=_finite,
+        help="Racing: the score that a full run must promise to gain, .005 half a point.",
+    ),
 ]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]
 MethodOption = Annotated[
@@ -120,14 +139,20 @@ def open_or_make_zoo(zoo: str | None, checkpoints: Path | None = None) -> "Zoo":
 
 
 def load_dataset(
-    source: str, name: str | None, text: str | None, label: str | None, max_train: int | None, max_test: int | None
+    source: str,
+    name: str | None,
+    text: str | None,
+    label: str | None,
+    task: "Task | None",
+    max_train: int | None,
+    max_test: int | None,
 ) -> "Dataset":
     """Opens the dataset and tells what was left out of it."""
     from selection.datasets import Limits, open_dataset
     from zoo_graph.cli.output import say
 
     limits = Limits(train=max_train, test=max_test)
-    dataset = open_dataset(source, name=name, text=text, label=label, limits=limits)
+    dataset = open_dataset(source, name=name, text=text, label=label, limits=limits, task=task)
     for note in dataset.notes:
         say(f"{dataset.name}: {note}")
     return dataset

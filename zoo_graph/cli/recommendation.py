@@ -16,6 +16,7 @@ from zoo_graph.cli.options import (
     MaxDownloadOption,
     MaxTrainOption,
     NameOption,
+    TaskOption,
     TextOption,
     ZooOption,
     listed,
@@ -29,6 +30,7 @@ from zoo_graph.cli.output import FAILED, as_jsonl, probing, say, show, table
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
+    from selection.metrics import Task
     from selection.records import Pick, Recall
     from zoo_graph.zoo import Zoo
 
@@ -72,6 +74,7 @@ def recommend(
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
+    task: TaskOption = None,
     max_train: MaxTrainOption = None,
     max_length: LengthOption = 128,
     max_download: MaxDownloadOption = None,
@@ -92,7 +95,7 @@ def recommend(
     # Without a model of the user's own an empty zoo has nothing to say: where there is none, its name is mistaken.
     with open_or_make_zoo(zoo, checkpoints) if listed(models) else open_zoo(zoo, checkpoints) as opened:
         found = opened.recommend(
-            _dataset_or_id(opened, dataset, name, text, label, max_train),
+            _dataset_or_id(opened, dataset, name, text, label, task, max_train),
             k,
             models=listed(models),
             proxies=not no_proxies,
@@ -149,7 +152,13 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _dataset_or_id(
-    zoo: "Zoo", source: str, name: str | None, text: str | None, label: str | None, max_train: int | None
+    zoo: "Zoo",
+    source: str,
+    name: str | None,
+    text: str | None,
+    label: str | None,
+    task: "Task | None",
+    max_train: int | None,
 ) -> "Dataset | str":
     if not Path(source).exists() and zoo.holds_dataset(source):
         return source
@@ -157,7 +166,7 @@ def _dataset_or_id(
     from zoo_graph.errors import UnknownNameError
 
     try:
-        return load_dataset(source, name, text, label, max_train, None)
+        return load_dataset(source, name, text, label, task, max_train, None)
     except DatasetError:
         if Path(source).exists():
             raise

@@ -276,14 +276,17 @@ class Zoo:
             candidates = [trial.candidate for trial in plan.trials]
             recipe: Recipe | None = plan.trials[0].recipe
             policy: Policy | None = plan.policy
+            price: float | None = plan.price
         else:
             candidates, recipe = choice.candidates_in(picks), planning.get("recipe")
-            policy = planning.get("policy")
-        named = self.selection_folder(dataset, candidates, recipe, policy or "racing")
+            policy, price = planning.get("policy"), planning.get("price")
+        named = self.selection_folder(
+            dataset, candidates, recipe, policy or "racing", 0.005 if price is None else price
+        )
         where = named if folder is None else Path(folder)
         plan = (
             plan
-            or choice.begun_plan(where, candidates, recipe, policy)
+            or choice.begun_plan(where, candidates, recipe, policy, price)
             or self.plan(dataset, candidates, workers=workers, **planning)
         )
         return choice.select(
@@ -371,16 +374,21 @@ class Zoo:
         return bool(self.connection.read(queries.DATASET_EXISTS, id=name)[0]["n"])
 
     def selection_folder(
-        self, dataset: "Dataset", candidates: Sequence[Candidate], recipe: Recipe | None, policy: Policy = "racing"
+        self,
+        dataset: "Dataset",
+        candidates: Sequence[Candidate],
+        recipe: Recipe | None,
+        policy: Policy = "racing",
+        price: float = 0.005,
     ) -> Path:
-        """Where a selection without a folder of its own lives: named for dataset, candidates, recipe and policy.
+        """Where a selection without a folder of its own lives: named for dataset, candidates, recipe, policy and price.
 
         Raises:
             InputError: no candidates.
         """
         from zoo_graph import choice
 
-        return choice.selection_folder(self.folder, dataset, candidates, recipe, policy)
+        return choice.selection_folder(self.folder, dataset, candidates, recipe, policy, price)
 
     def close(self) -> None:
         """Lets go of the store; an embedded one ends some seconds after its last user."""

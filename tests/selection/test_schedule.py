@@ -1,6 +1,6 @@
 import math
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -293,3 +293,17 @@ def test_racing_is_planned_as_halving_is_and_expected_to_cost_no_more(n: int, bu
     assert racing.expected_seconds <= halving.expected_seconds + 1e-9
     assert racing.expected_steps is not None
     assert racing.expected_steps <= planned_steps(racing)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"policy": "succesive_halving"}, "got the policy 'succesive_halving', wanted one of brute_force"),
+        ({"price": -1.0}, "got a price of -1.0"),
+        ({"price": math.nan}, "got a price of nan"),
+        ({"price": math.inf}, "got a price of inf"),
+    ],
+)
+def test_a_policy_or_price_that_is_none_is_refused(how: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        plan(candidates(2), Recipe(), seconds_per_step=one_second, **how)

@@ -341,6 +341,17 @@ def test_a_race_goes_on_only_among_the_candidates_that_it_began_with(
         zoo.select(films(), more, folder=tmp_path / "race", recipe=RECIPE)
 
 
+def test_a_race_at_another_price_is_another_race(zoo: Zoo, checkpoints: Path, tmp_path: Path) -> None:
+    candidates, _ = zoo.candidates([str(checkpoints / "one")])
+    zoo.select(films(), candidates, folder=tmp_path / "race", recipe=RECIPE)
+    with pytest.raises(InputError, match=r"got the price 0.0; .* holds a race at 0.005"):
+        zoo.select(films(), candidates, folder=tmp_path / "race", recipe=RECIPE, price=0.0)
+    folders = [zoo.selection_folder(films(), candidates, RECIPE, price=price) for price in (0.0, 0.005)]
+    assert folders[0] != folders[1]
+    again = zoo.selection_folder(films(), candidates, RECIPE, "brute_force", price=0.0)
+    assert again == zoo.selection_folder(films(), candidates, RECIPE, "brute_force")
+
+
 def test_a_hub_id_that_cannot_be_opened_and_is_close_to_a_known_model_says_so(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,11 +170,11 @@ def select(
     )
     with open_or_make_zoo(zoo, checkpoints) as opened:
         picks, failures = read_candidates(opened, candidates)
-        where = folder or opened.selection_folder(data, picks, recipe, policy)
+        where = folder or opened.selection_folder(data, picks, recipe, policy, price)
         if where.exists():
             with locked(where):  # in use by another: told before anything is planned
                 pass
-        made = begun_plan(where, picks, recipe, policy)
+        made = begun_plan(where, picks, recipe, policy, price)
         finished = is_finished(where)
         if made is not None:
             say(f"the race in {where} is finished" if finished else f"going on with the race in {where}")

@@ -12,7 +12,7 @@ from selection.chart import how_it_ended
 from selection.markup import STYLE, bullets, table, table_row
 from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stops, when_leaving
 from selection.records import Outcome, Pick, Plan, Standing
-from selection.uncertainty import gap, interval, is_tied, standard_error
+from selection.uncertainty import gap, interval, is_tied, last_met, standard_error
 from selection.wording import duration, number, percent, plus_minus, stop_name
 
 # Who went on at a stop, by name.
@@ -84,6 +84,15 @@ def notes(outcome: Outcome) -> tuple[str, ...]:
     return (*outcome.plan.notes, *outcome.notes, *unknown)
 
 
+def below_winner(outcome: Outcome, one: Standing) -> tuple[str, str]:
+    """How far below the winner a candidate was where they last met, and whether that says anything; or empty."""
+    distance = gap(outcome, one)
+    if one.place == 1 or distance is None:
+        return "", ""
+    below = number(distance) if distance >= 0 else f"{number(-distance)} above"
+    return below, "tied" if is_tied(outcome, one) else ""
+
+
 def _answer(outcome: Outcome) -> str:
     best, n = outcome.best, len(outcome.standings)
     question = f"Which of {n} candidates should be fine-tuned on {outcome.dataset}?"
@@ -121,17 +130,38 @@ def _score(outcome: Outcome, standing: Standing) -> str:
 
 def _certainty(outcome: Outcome) -> str:
     others = [one for one in outcome.standings if one.place > 1]
-    tied = [one.candidate.model for one in others if is_tied(outcome, one)]
     if not others:
         return "there was no other candidate"
-    unraced = sum(one.rung == 0 for one in others)
-    probed = f"; judged by the probe alone: {unraced} of {len(outcome.standings)}" if unraced else ""
+    higher = [one for one in others if (gap(outcome, one) or 0.0) < 0]
+    tied = [one for one in others if is_tied(outcome, one) and one not in higher]
+    said = [f"stood higher: {_some([_higher(outcome, one) for one in higher])}"] if higher else []
     if standard_error(outcome.metric, outcome.best.progress.score, outcome.n_validation) is None:
-        return "how far the validation scores can be trusted is not known for this metric or number of rows" + probed
-    if not tied:
-        return "no other candidate that trained came within the error of the validation scores" + probed
-    names = ", ".join(escape(name) for name in tied[:3]) + (f" and {len(tied) - 3} more" if len(tied) > 3 else "")
-    return f"tied with {names}: where they last met, the validation rows cannot tell them apart{probed}"
+        said.append("how far the validation scores can be trusted is not known for this metric or number of rows")
+    elif not tied:
+        said.append("no other candidate that trained came within the error of the validation scores")
+    else:
+        names = _some([escape(one.candidate.model) + _failed(one) for one in tied])
+        said.append(f"tied with {names}: where they last met, the validation rows cannot tell them apart")
+    unraced = sum(one.rung == 0 for one in others)
+    if unraced:
+        said.append(f"judged by the probe alone: {unraced} of {len(outcome.standings)}")
+    return "; ".join(said)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _higher(outcome: Outcome, one: Standing) -> str:
+    """A candidate that stood above the winner where they last met: by how much, and why it did not win."""
+    step, winner, own = last_met(outcome, one) or (0, math.nan, math.nan)
+    error = ", within the error" if is_tied(outcome, one) else ""
+    scores = f"{number(own)} against {number(winner)} at step {step}{error}"
+    return f"{escape(one.candidate.model)} ({scores}; {how_it_ended(one)})"
+
+
+def _failed(one: Standing) -> str:
+    return f" ({how_it_ended(one)})" if one.dropped == "failed" else ""
 
 
 def _cost_in_short(outcome: Outcome) -> str:
@@ -173,7 +203,8 @@ def _ranking(outcome: Outcome) -> str:
     rows = "".join(_ranked(outcome, one, low, high) for one in outcome.standings)
     explained = (
         "Scores and 90 % intervals are of each candidate's last evaluation, so of different steps. “Below the winner” "
-        "compares the two at the last step both were evaluated at; “tied” means less than the error of that difference."
+        "compares the two at the last step at which both have a score; “tied” means less than the error of that "
+        "difference."
     )
     if not any(interval(outcome.metric, one.progress.score, outcome.n_validation) for one in outcome.standings):
         explained = "Scores are of each candidate's last evaluation, so of different steps; their error is not known."
@@ -181,9 +212,7 @@ def _ranking(outcome: Outcome) -> str:
 
 
 def _ranked(outcome: Outcome, one: Standing, low: float, high: float) -> str:
-    distance = gap(outcome, one)
-    below = "" if one.place == 1 or one.dropped == "failed" or distance is None else number(distance)
-    tied = " <small>tied</small>" if is_tied(outcome, one) else ""
+    below, tied = below_winner(outcome, one)
     seen = _bounds(outcome, one)
     cells = [
         str(one.place),
@@ -191,7 +220,7 @@ def _ranked(outcome: Outcome, one: Standing, low: float, high: float) -> str:
         _score(outcome, one),
         _range(one, *seen, low, high) if seen else "",
         str(one.progress.step) if one.progress.step else "–",
-        below + tied,
+        below + (f" <small>{tied}</small>" if tied else ""),
         number(one.probe),
     ]
     kind = "winner" if one.place == 1 else "failed" if one.dropped == "failed" else ""

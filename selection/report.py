@@ -11,7 +11,7 @@ from selection.outlook import borne_out, learnt_from
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
 from selection.records import Outcome, Pick, Plan
 from selection.schedule import planned_steps
-from selection.uncertainty import gap, interval, is_tied, standard_error
+from selection.uncertainty import interval, standard_error
 from selection.wording import duration, number, plus_minus
 
 
@@ -143,16 +143,13 @@ def _row(outcome: Outcome, index: int) -> list[str]:
     one = outcome.standings[index]
     seen = interval(outcome.metric, one.progress.score, outcome.n_validation)
     spread = f" [{number(seen[0])}, {number(seen[1])}]" if seen else ""
-    distance = gap(outcome, one)
-    is_compared = one.place > 1 and one.dropped != "failed" and distance is not None
-    below = number(distance) + (" tied" if is_tied(outcome, one) else "") if is_compared else ""
     ended = chart.how_it_ended(one)
     return [
         str(one.place),
         one.candidate.model,
         number(one.progress.score) + spread,
         str(one.progress.step),
-        below,
+        " ".join(page.below_winner(outcome, one)).strip(),
         ended,
     ]
 

@@ -29,27 +29,31 @@ def interval(metric: str, score: float, n: int | None) -> tuple[float, float] | 
     return middle - half, middle + half
 
 
+def last_met(outcome: Outcome, standing: Standing) -> tuple[int, float, float] | None:
+    """The last step at which both it and the winner have a score, the winner's score there, and its own."""
+    winner, own = outcome.best.progress, standing.progress
+    met = [(step, score_at(winner, step), score_at(own, step)) for step in own.curve_steps]
+    return next((one for one in reversed(met) if not math.isnan(one[1] + one[2])), None)
+
+
 def gap(outcome: Outcome, standing: Standing) -> float | None:
-    """How far below the winner, at the last evaluation both have (negative: above); None where they have none."""
-    winner = outcome.best.progress
-    shared = set(winner.curve_steps) & set(standing.progress.curve_steps)
-    if not shared:
-        return None
-    difference = score_at(winner, max(shared)) - score_at(standing.progress, max(shared))
-    return None if math.isnan(difference) else difference
+    """How far below the winner, where they last met (negative: above); None where they never did."""
+    met = last_met(outcome, standing)
+    return None if met is None else met[1] - met[2]
 
 
 def is_tied(outcome: Outcome, standing: Standing) -> bool:
-    """Whether the validation rows cannot tell this candidate from the winner, where the two last compare.
+    """Whether the validation rows cannot tell this candidate from the winner, where they last met.
 
     True where the gap is under 1.64 standard errors of a difference. Both were scored on the same rows, which makes
     the true error smaller: so this calls too many tied rather than too few. Equal scores are tied whatever the
-    metric; other gaps are not where the error is not known. False for the winner and failures.
+    metric; other gaps are not where the error is not known. False for the winner.
     """
-    distance = gap(outcome, standing)
-    if standing.place == 1 or standing.dropped == "failed" or distance is None:
+    met = last_met(outcome, standing)
+    if standing.place == 1 or met is None:
         return False
-    if distance == 0:
+    _, best, own = met
+    if best == own:
         return True
-    error = standard_error(outcome.metric, standing.progress.score, outcome.n_validation)
-    return error is not None and distance < Z90 * math.sqrt(2) * error
+    error = standard_error(outcome.metric, own, outcome.n_validation)
+    return error is not None and abs(best - own) < Z90 * math.sqrt(2) * error

@@ -189,6 +189,47 @@ def test_the_terminal_shows_answer_ranking_and_cost(outcome: Outcome) -> None:
     assert any("of the 500 of training all of them" in line for line in lines)
 
 
+def rescued(folder: Path, name: str = "org/high") -> Outcome:
+    """A race whose best candidate at step 50 failed on the way to the end, so that the one behind it came back."""
+    runs = {name: rising(0.9, fails_at=80), "org/low": rising(0.8)}
+    return outcome_of({**runs, "org/worse": rising(0.5)}, folder)
+
+
+def test_a_candidate_that_stood_higher_and_failed_is_named_with_both_scores(tmp_path: Path) -> None:
+    ended = rescued(tmp_path / "race", EVIL)
+    assert ended.best.candidate.model == "org/low"
+    page = Reader(report.write(ended, tmp_path / "out"))
+    said = f"stood higher: {EVIL} (0.789 against 0.689 at step 50; failed in rung 2); no other candidate that trained"
+    assert said in page.text
+    assert "script" not in page.tags
+
+
+def test_the_distance_of_a_failed_candidate_is_shown_on_page_and_terminal(tmp_path: Path) -> None:
+    ended = rescued(tmp_path / "race")
+    row = next(line for line in report.lines(ended) if re.match(r"\d +org/high", line))
+    assert re.search(r"50 +0\.100 above +failed in rung 2$", row)
+    assert "50 0.100 above 0.900 " in Reader(report.write(ended, tmp_path / "out")).text
+
+
+def test_a_failed_candidate_within_the_error_is_said_to_be_tied_and_to_have_failed(tmp_path: Path) -> None:
+    runs = {"org/best": rising(0.9), "org/near": rising(0.89, fails_at=80), "org/worse": rising(0.5)}
+    ended = outcome_of(runs, tmp_path / "race")
+    best, *rest = ended.standings
+    near = next(one for one in rest if one.candidate.model == "org/near")
+    failed = replace(near, dropped="failed", rung=2)
+    text = Reader(report.write(replace(ended, standings=(best, failed)), tmp_path / "out")).text
+    assert "tied with org/near (failed in rung 2): where they last met" in text
+
+
+def test_one_that_was_dropped_while_higher_is_named_and_whether_by_more_than_the_error(tmp_path: Path) -> None:
+    runs = {f"org/{letter}": rising(final) for letter, final in (("a", 0.9), ("b", 0.7), ("c", 0.6))}
+    ended = outcome_of(runs, tmp_path / "race")
+    best, left, _ = ended.standings
+    higher = replace(left, place=2, progress=replace(left.progress, curve=(0.95,) * len(left.progress.curve)))
+    text = Reader(report.write(replace(ended, standings=(best, higher)), tmp_path / "out")).text
+    assert re.search(r"stood higher: org/b \(0\.950 against 0\.\d{3} at step \d+; left at step \d+\); no other", text)
+
+
 def test_the_plan_reads_as_rungs_and_seconds() -> None:
     lines = report.plan_lines(planned([f"m{index}" for index in range(8)]))
     assert lines[0].startswith("8 candidates, fine-tuning all weights for up to 100 steps")

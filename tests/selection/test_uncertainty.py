@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from selection.records import Candidate, Outcome, Plan, Progress, Standing
-from selection.uncertainty import gap, interval, is_tied, standard_error
+from selection.uncertainty import gap, interval, is_tied, last_met, standard_error
 
 
 def standing(place: int, curve: tuple[float, ...]) -> Standing:
@@ -58,10 +58,18 @@ def test_a_gap_within_the_error_is_a_tie_and_a_wide_one_is_not() -> None:
     assert [is_tied(race, one) for one in race.standings] == [False, True, False]
 
 
-def test_failures_and_unknown_errors_are_never_ties() -> None:
-    race = outcome((0.80,), (0.79,))
-    assert not is_tied(race, replace(race.standings[1], dropped="failed"))
+def test_a_candidate_that_failed_is_compared_like_any_other() -> None:
+    race = outcome((0.80,), (0.79,), (0.95,), (0.60,))
+    lost = [replace(one, dropped="failed") for one in race.standings[1:]]
+    assert [is_tied(race, one) for one in lost] == [True, False, False]
+    assert [gap(race, one) for one in lost] == pytest.approx([0.01, -0.15, 0.20])
+
+
+def test_a_score_that_is_not_a_number_is_passed_over_for_the_last_that_is() -> None:
+    race = outcome((0.5, 0.7, 0.9), (0.4, 0.68, math.nan))
+    assert last_met(race, race.standings[1]) == (20, 0.7, 0.68)
     assert not is_tied(replace(race, n_validation=None), race.standings[1])
+    assert is_tied(race, race.standings[1])
 
 
 def test_equal_scores_are_tied_whatever_the_metric() -> None:

@@ -4,10 +4,10 @@ from statistics import NormalDist
 import pytest
 
 from selection import race as races
-from selection.policies import forecast_at
+from selection.policies import forecast_at, survivors
 from selection.race import CutOff, Decided, Event, Failed, Probed, Race, Revived, Trained, replay, standings
-from selection.records import Candidate, Expected, Progress, Recipe
-from selection.schedule import plan
+from selection.records import Candidate, Expected, Policy, Progress, Recipe
+from selection.schedule import Learnt, plan
 
 PLAN = plan([Candidate(name) for name in "abcd"], Recipe(total_steps=100, warmup_steps=5), seconds_per_step=lambda _: 1)
 OPENING: list[Event] = [Probed({"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}), Decided(0, ("a", "b", "c", "d"), ())]
@@ -169,3 +169,46 @@ def test_other_policies_expect_nothing() -> None:
     halving = replay(replace(PLAN, policy="successive_halving"), [*OPENING, *FIRST, STOP, *SECOND])
     assert set(expected(halving).values()) == {()}
     assert standings(halving)[-1].reason == "place 4 of 4 at step 25; 2 went on"
+
+
+def why(policy: Policy, scores: dict[str, float], going_on: str) -> dict[str, str | None]:
+    """The reasons of those dropped at the first stop of a race of these scores."""
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    made = plan([Candidate(name) for name in scores], recipe, seconds_per_step=lambda _: 1, policy=policy)
+    step = made.rungs[1].until_step
+    seen = [Trained(1, model, Progress(step, (step,), (score,), 1.0, 1.0)) for model, score in scores.items()]
+    opening = [Probed(dict.fromkeys(scores)), Decided(0, tuple(scores), ()), *seen]
+    assert survivors(replay(made, opening).facts()) == tuple(going_on)
+    ends = standings(replay(made, [*opening, Decided(1, tuple(going_on), tuple(set(scores) - set(going_on)))]))
+    return {one.candidate.model: one.reason for one in ends if one.dropped}
+
+
+def test_who_was_dropped_by_its_bracket_is_told_its_place_by_score_and_in_the_bracket() -> None:
+    # a and c are one bracket, of which half goes on; b is judged later
+    said = why("hyperband", {"a": 0.8, "b": 0.5, "c": 0.7}, "ab")
+    assert said == {"c": "place 2 of 3 at step 50; 2 went on, 1 of the 2 in its bracket"}
+
+
+def test_who_was_dropped_by_its_trend_is_told_so_beside_its_place() -> None:
+    def trends(end: float) -> tuple[tuple[tuple[float, float], ...], ...]:
+        return (((0.5, end),),) * 8
+
+    ends = {"a": 0.9, "b": 0.7, "c": 0.95, "d": 0.5}
+    clusters = {model: trends(end) for model, end in ends.items()}
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    made = plan(
+        [Candidate(name) for name in ends],
+        recipe,
+        seconds_per_step=lambda _: 1,
+        policy="two_phase",
+        learn=lambda _: Learnt(clusters=clusters),
+    )
+    scores = {"a": 0.6, "b": 0.5, "c": 0.4, "d": 0.3}
+    seen = [Trained(1, model, Progress(20, (20,), (score,), 1.0, 1.0)) for model, score in scores.items()]
+    events = [Probed(dict.fromkeys(ends)), Decided(0, tuple(ends), ()), *seen, Decided(1, ("a", "c"), ("b", "d"))]
+    assert survivors(replay(made, events[:-1]).facts()) == ("a", "c")
+    reasons = {one.candidate.model: one.reason for one in standings(replay(made, events))}
+    assert reasons["d"] == "place 4 of 4 at step 20; 2 went on"
+    assert reasons["b"] == (
+        "place 2 of 4 at step 20; 2 went on; behind another in score and in the end that its trend foretells"
+    )

@@ -13,7 +13,7 @@ from selection.markup import STYLE, bullets, table, table_row
 from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stops, when_leaving
 from selection.records import Outcome, Pick, Plan, Standing
 from selection.uncertainty import gap, interval, is_tied, last_met, standard_error
-from selection.wording import duration, number, percent, plus_minus, stop_name
+from selection.wording import duration, number, percent, plus_minus, rates_tried, stop_name, trained_weights
 
 # Who went on at a stop, by name.
 _MOST_NAMED = 8
@@ -390,11 +390,11 @@ def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
 
 def _notes(outcome: Outcome) -> str:
     recipe = outcome.plan.trials[0].recipe
-    weights = "all weights" if recipe.method == "full" else "the head only"
+    tried = f", {rates_tried(recipe)}" if recipe.rate_factors else ""
     how = (
-        f"Recipe: {weights}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, learning rate "
-        f"{recipe.learning_rate:g} (head {recipe.head_learning_rate:g}), {recipe.warmup_steps} warm-up steps, seed "
-        f"{recipe.seed}. The winner was chosen by validation scores alone."
+        f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, learning rate "
+        f"{recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} warm-up "
+        f"steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
     )
     said = notes(outcome)
     return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"

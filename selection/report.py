@@ -12,7 +12,7 @@ from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Rev
 from selection.records import Outcome, Pick, Plan
 from selection.schedule import planned_steps
 from selection.uncertainty import interval, standard_error
-from selection.wording import duration, number, plus_minus
+from selection.wording import duration, number, plus_minus, rates_tried, trained_weights
 
 
 def write(
@@ -77,11 +77,12 @@ def lines(outcome: Outcome) -> list[str]:
 def plan_lines(plan: Plan) -> list[str]:
     """The plan for a terminal: rungs, cost, notes."""
     recipe = plan.trials[0].recipe
-    method = "fine-tuning all weights" if recipe.method == "full" else "training the head only"
+    verb = "fine-tuning" if recipe.method == "full" else "training"
+    tried = f", {rates_tried(recipe)}" if recipe.rate_factors else ""
     counted = "1 candidate" if len(plan.trials) == 1 else f"{len(plan.trials)} candidates"
     text = [
-        f"{counted}, {method} for up to {recipe.total_steps} steps of {recipe.batch_size} rows, "
-        f"judged by validation {recipe.metric}"
+        f"{counted}, {verb} {trained_weights(recipe)} for up to {recipe.total_steps} steps of {recipe.batch_size} "
+        f"rows{tried}, judged by validation {recipe.metric}"
     ]
     at_most = "at most " if plan.expected_steps is not None else ""
     table = [["rung", "candidates", "until", "go on", "expected"]]
@@ -95,8 +96,9 @@ def plan_lines(plan: Plan) -> list[str]:
     text += _aligned(table, left=set())
     text.append(
         f"{plan.policy.replace('_', ' ')}: {steps} steps ({steps / brute:.0%} of the {brute} of training all of them), "
-        f"{duration(plan.expected_seconds)} expected; {worst} steps, {duration(plan.worst_seconds)} at worst; "
-        f"all of them {duration(plan.brute_force_seconds)}"
+        f"{duration(plan.expected_seconds)} expected (with the probe, at the candidates' mean pace); {worst} steps, "
+        f"{duration(plan.worst_seconds)} at worst (with the probe, the slowest survive every cut); "
+        f"all of them {duration(plan.brute_force_seconds)} (without the probe, at the mean pace)"
     )
     if plan.policy == "racing":
         text.append(learnt_from(plan.trend))

@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,13 @@ def outcome_of(runs: dict[str, Recorded], folder: Path) -> Outcome:
     trainer = SimulatedTrainer(runs)
     probes = {name: run.test for name, run in runs.items()}
     return select("beans", planned(list(runs), probes), trainer, folder, n_validation=400, n_test=900)
+
+
+def with_recipe(outcome: Outcome, **changed: Any) -> Outcome:
+    """The outcome as if its recipe had been another."""
+    recipe = replace(outcome.plan.trials[0].recipe, **changed)
+    trials = tuple(replace(trial, recipe=recipe) for trial in outcome.plan.trials)
+    return replace(outcome, plan=replace(outcome.plan, trials=trials))
 
 
 @pytest.fixture
@@ -162,9 +170,7 @@ def test_what_recall_said_is_shown_with_its_reasons_and_notes(outcome: Outcome, 
 
 
 def test_a_metric_without_known_error_says_so(outcome: Outcome, tmp_path: Path) -> None:
-    recipe = replace(outcome.plan.trials[0].recipe, metric="macro_f1")
-    trials = tuple(replace(trial, recipe=recipe) for trial in outcome.plan.trials)
-    other = replace(outcome, metric="macro_f1", plan=replace(outcome.plan, trials=trials))
+    other = replace(with_recipe(outcome, metric="macro_f1"), metric="macro_f1")
     text = Reader(report.write(other, tmp_path / "out")).text
     assert "±" not in text
     assert "no standard error is shown for the test score: only accuracy has one here" in text
@@ -230,6 +236,30 @@ def test_one_that_was_dropped_while_higher_is_named_and_whether_by_more_than_the
     assert re.search(r"stood higher: org/b \(0\.950 against 0\.\d{3} at step \d+; left at step \d+\); no other", text)
 
 
+@pytest.mark.parametrize(
+    ("changed", "trained"),
+    [
+        ({"method": "full"}, "all weights"),
+        ({"method": "lora", "lora_rank": 4}, "adapters (LoRA, rank 4) and the head"),
+        ({"method": "head"}, "the head only"),
+    ],
+)
+def test_plan_and_page_say_what_is_trained(
+    outcome: Outcome, tmp_path: Path, changed: dict[str, Any], trained: str
+) -> None:
+    other = with_recipe(outcome, **changed)
+    assert f"{trained} for up to 100 steps" in report.plan_lines(other.plan)[0]
+    assert f"Recipe: {trained}, batches of 32" in Reader(report.write(other, tmp_path / "out")).text
+
+
+def test_plan_and_page_say_which_rates_are_tried(outcome: Outcome, tmp_path: Path) -> None:
+    other = with_recipe(outcome, rate_factors=(0.3, 1.0, 3.0))
+    said = "each candidate at the best of 0.3, 1, 3 times its rate"
+    assert said in report.plan_lines(other.plan)[0]
+    assert f"(head 0.001), {said}, 5 warm-up steps" in Reader(report.write(other, tmp_path / "out")).text
+    assert "times its rate" not in report.plan_lines(outcome.plan)[0]
+
+
 def test_the_plan_reads_as_rungs_and_seconds() -> None:
     lines = report.plan_lines(planned([f"m{index}" for index in range(8)]))
     assert lines[0].startswith("8 candidates, fine-tuning all weights for up to 100 steps")
@@ -238,8 +268,9 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
         ["1", "4", "step", "25", "2", "3", "min", "20", "s"],
     ]
     assert lines[-1] == (
-        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected; "
-        "200 steps, 6 min 40 s at worst; all of them 26 min 40 s"
+        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected (with the probe, "
+        "at the candidates' mean pace); 200 steps, 6 min 40 s at worst (with the probe, the slowest survive every cut); "
+        "all of them 26 min 40 s (without the probe, at the mean pace)"
     )
 
 

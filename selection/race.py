@@ -14,7 +14,6 @@ from selection.halving import hyperband_brackets, ranked, ranked_by_probe
 from selection.policies import Facts, chances, forecast_at, score_at
 from selection.records import DroppedBecause, Estimate, Expected, Plan, Progress, Rung, Standing, Trial
 from selection.trends import Forecast
-from selection.uncertainty import Z90
 from selection.wording import percent, stop_name
 
 NO_PROGRESS = Progress(0, (), (), 0.0, 0.0)
@@ -26,6 +25,8 @@ _BOUNDS = {
     "r2": (-math.inf, 1.0),
     "mse": (-math.inf, 0.0),
 }
+# How many standard deviations beyond what a score can be a forecast's mean counts, at most.
+_FARTHEST = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +243,23 @@ def _expected(race: Race) -> dict[str, list[Expected]]:
 
 
 def _ends(made: Forecast, metric: str) -> dict[str, Estimate]:
-    """Forecasts as scores that the metric can have; none where they have no unit."""
+    """Forecasts as normal distributions cut at what the metric can be: mean, shortest 90 % interval.
+
+    None where they have no unit.
+    """
+    from scipy.stats import norm, truncnorm
+
     if not made.in_units:
         return {}
-    reach = Z90 * made.sd
     lowest, highest = _BOUNDS.get(metric, (0.0, 1.0))
-    rows = np.clip(np.stack([made.mean, made.mean - reach, made.mean + reach], axis=1), lowest, highest)
+    sd = np.maximum(made.sd, 1e-6)
+    mean = np.clip(made.mean, lowest - _FARTHEST * sd, highest + _FARTHEST * sd)
+    below, above = (lowest - mean) / sd, (highest - mean) / sd
+    cut = truncnorm(below, above, loc=mean, scale=sd)
+    reach = sd * norm.ppf(0.5 + 0.45 * (norm.cdf(above) - norm.cdf(below)))
+    low = np.where(mean + reach > highest, cut.ppf(0.1), mean - reach)
+    high = np.where(mean - reach < lowest, cut.ppf(0.9), mean + reach)
+    rows = np.clip(np.stack([cut.mean(), low, high], axis=1), lowest, highest)
     return {model: Estimate(*map(float, row)) for model, row in zip(made.models, rows, strict=True)}
 
 

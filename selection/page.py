@@ -12,8 +12,17 @@ from selection.chart import how_it_ended
 from selection.markup import STYLE, bullets, table, table_row
 from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stops, when_leaving
 from selection.records import Outcome, Pick, Plan, Standing
-from selection.uncertainty import gap, interval, is_tied, last_met, standard_error
-from selection.wording import duration, number, percent, plus_minus, rates_tried, stop_name, trained_weights
+from selection.uncertainty import WITH_ERROR, gap, interval, is_tied, last_met, standard_error
+from selection.wording import (
+    duration,
+    metric_name,
+    number,
+    percent,
+    plus_minus,
+    rates_tried,
+    stop_name,
+    trained_weights,
+)
 
 # Who went on at a stop, by name.
 _MOST_NAMED = 8
@@ -79,8 +88,10 @@ def notes(outcome: Outcome) -> tuple[str, ...]:
     """Everything the reader must know beside the numbers: the plan's notes, the race's, and what is not known."""
     unknown = []
     if standard_error(outcome.metric, outcome.test_score or math.nan, outcome.n_test) is None:
-        rows = "the number of test rows was not given" if outcome.metric == "accuracy" else "only accuracy has one here"
-        unknown.append(f"no standard error is shown for the test score: {rows}")
+        why = f"{metric_name(outcome.metric)} needs each row's prediction, and only scores are kept"
+        if outcome.metric in WITH_ERROR:
+            why = "there are too few test rows" if outcome.n_test else "the number of test rows was not given"
+        unknown.append(f"no standard error is shown for the test score: {why}")
     return (*outcome.plan.notes, *outcome.notes, *unknown)
 
 
@@ -94,13 +105,13 @@ def below_winner(outcome: Outcome, one: Standing) -> tuple[str, str]:
 
 
 def _answer(outcome: Outcome) -> str:
-    best, n = outcome.best, len(outcome.standings)
+    best, n, metric = outcome.best, len(outcome.standings), metric_name(outcome.metric)
     question = f"Which of {n} candidates should be fine-tuned on {outcome.dataset}?"
     if n == 1:
         question = f"How well does the one candidate do on {outcome.dataset}?"
     facts = [
-        (f"Test {outcome.metric}", _test_score(outcome)),
-        (f"Validation {outcome.metric}", f"{_score(outcome, best)} at step {best.progress.step}"),
+        (f"Test {metric}", _test_score(outcome)),
+        (f"Validation {metric}", f"{_score(outcome, best)} at step {best.progress.step}"),
         ("Checkpoint", f"<code>{escape(str(outcome.checkpoint or 'not there any more'))}</code>"),
         ("Certainty", _certainty(outcome)),
         ("Cost", _cost_in_short(outcome)),
@@ -197,8 +208,9 @@ def _drawn_ends(outcome: Outcome) -> str:
 def _ranking(outcome: Outcome) -> str:
     bounds = [seen for one in outcome.standings if (seen := _bounds(outcome, one)) is not None]
     low, high = min((seen[0] for seen in bounds), default=0.0), max((seen[1] for seen in bounds), default=1.0)
+    metric = escape(metric_name(outcome.metric))
     head = table_row(
-        "th", ["#", "model", f"validation {outcome.metric}", "", "at step", "below the winner", "probe"], "npppnnn"
+        "th", ["#", "model", f"validation {metric}", "", "at step", "below the winner", "probe"], "npppnnn"
     )
     rows = "".join(_ranked(outcome, one, low, high) for one in outcome.standings)
     explained = (
@@ -303,7 +315,8 @@ def _stop_rows(plan: Plan, stop: Stop) -> Iterator[str]:
     if more:
         rows.append((f"<small>{len(more)} more</small>", "", percent(sum(of.chance for _, of in more))))
     if stop.n_behind:
-        rows.append((f"<small>all {stop.n_behind} others</small>", "", percent(stop.chance_behind)))
+        others = "the other" if stop.n_behind == 1 else f"all {stop.n_behind} others"
+        rows.append((f"<small>{others}</small>", "", percent(stop.chance_behind)))
     at = f"{stop_name(plan, stop.rung)}, {stop.n_raced} → {len(stop.went_on)}"
     for place, cells in enumerate(rows):
         yield table_row("td", ["" if place else at, *cells], "tmnn", "said" if place < len(rows) - 1 else "")
@@ -382,7 +395,7 @@ def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
         + f'<tr><td></td><td colspan="4"><small>{"<br>".join(map(escape, pick.reasons))}</small></td></tr>'
         for pick in picks
     )
-    metric = escape(picks[0].metric) if picks else ""
+    metric = escape(metric_name(picks[0].metric)) if picks else ""
     explained = f"What was known before anything was trained ({metric}); picks of one tie cannot be told apart."
     picked = f'<p class="quiet">{explained}</p>\n{table(head, rows)}' if picks else ""
     return f"<h2>Why these candidates</h2>\n{picked}{bullets(recall_notes)}"
@@ -392,8 +405,8 @@ def _notes(outcome: Outcome) -> str:
     recipe = outcome.plan.trials[0].recipe
     tried = f", {rates_tried(recipe)}" if recipe.rate_factors else ""
     how = (
-        f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, learning rate "
-        f"{recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} warm-up "
+        f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, learning "
+        f"rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} warm-up "
         f"steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
     )
     said = notes(outcome)

@@ -12,7 +12,7 @@ from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Rev
 from selection.records import Outcome, Pick, Plan
 from selection.schedule import planned_steps
 from selection.uncertainty import interval, standard_error
-from selection.wording import duration, number, plus_minus, rates_tried, trained_weights
+from selection.wording import duration, metric_name, number, plus_minus, rates_tried, trained_weights
 
 
 def write(
@@ -46,13 +46,14 @@ def lines(outcome: Outcome) -> list[str]:
     best = outcome.best
     error = standard_error(outcome.metric, outcome.test_score or math.nan, outcome.n_test)
     rows = f" on {outcome.n_test} test rows" if outcome.n_test else " on the test part"
+    metric, better = metric_name(outcome.metric), _better(outcome.metric)
     text = [
         f"best        {best.candidate.model}",
-        f"test        {outcome.metric} {plus_minus(outcome.test_score, error)}{rows}, measured once",
+        f"test        {metric} {plus_minus(outcome.test_score, error)}{better}{rows}, measured once",
         f"checkpoint  {outcome.checkpoint or 'not there any more'}",
         "",
     ]
-    table = [["#", "model", f"validation {outcome.metric}", "step", "below winner", "how it ended"]]
+    table = [["#", "model", f"validation {metric}", "step", "below winner", "how it ended"]]
     table += [_row(outcome, index) for index in range(len(outcome.standings))]
     text += _aligned(table, left={1, 5})
     trained, brute = page.trained_steps(outcome), page.brute_force_steps(outcome)
@@ -82,7 +83,7 @@ def plan_lines(plan: Plan) -> list[str]:
     counted = "1 candidate" if len(plan.trials) == 1 else f"{len(plan.trials)} candidates"
     text = [
         f"{counted}, {verb} {trained_weights(recipe)} for up to {recipe.total_steps} steps of {recipe.batch_size} "
-        f"rows{tried}, judged by validation {recipe.metric}"
+        f"rows{tried}, judged by validation {metric_name(recipe.metric)}{_better(recipe.metric)}"
     ]
     at_most = "at most " if plan.expected_steps is not None else ""
     table = [["rung", "candidates", "until", "go on", "expected"]]
@@ -139,6 +140,11 @@ def _regret(outcome: Outcome, verify: Mapping[str, float] | None, truth: Mapping
     oracle = max(truth, key=lambda model: (truth[model], model))
     pick = max(known, key=lambda model: (known[model], model)) if known else None
     return page.Regret(truth[outcome.best.candidate.model], pick, truth.get(pick or ""), oracle, truth[oracle])
+
+
+def _better(metric: str) -> str:
+    """Which way a negated error is read."""
+    return "" if metric_name(metric) == metric else " (larger is better)"
 
 
 def _row(outcome: Outcome, index: int) -> list[str]:

@@ -14,6 +14,15 @@ def number(score: float | None) -> str:
     return "–" if score is None or math.isnan(score) else f"{score:.3f}"
 
 
+def metric_name(metric: str) -> str:
+    """A metric as its scores are: larger is better, so that an error is negated.
+
+    >>> metric_name("mse"), metric_name("r2")
+    ('negative mse', 'r2')
+    """
+    return "negative mse" if metric == "mse" else metric
+
+
 def plus_minus(score: float | None, error: float | None) -> str:
     """A score with its standard error, where that is known.
 

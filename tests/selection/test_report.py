@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selection import report
+from selection import chart, report
 from selection.errors import InputError
 from selection.outlook import borne_out, estimate
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Trained
@@ -173,7 +173,25 @@ def test_a_metric_without_known_error_says_so(outcome: Outcome, tmp_path: Path) 
     other = replace(with_recipe(outcome, metric="macro_f1"), metric="macro_f1")
     text = Reader(report.write(other, tmp_path / "out")).text
     assert "±" not in text
-    assert "no standard error is shown for the test score: only accuracy has one here" in text
+    assert (
+        "no standard error is shown for the test score: macro_f1 needs each row's prediction, and only scores are kept"
+        in text
+    )
+
+
+def test_a_negated_error_is_called_so_and_larger_is_better_wherever_it_is_shown(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    other = replace(with_recipe(outcome, metric="mse"), metric="mse", test_score=-0.13)
+    lines = report.lines(other)
+    assert lines[1] == "test        negative mse -0.130 (larger is better) on 900 test rows, measured once"
+    assert "validation negative mse" in lines[4]
+    assert report.plan_lines(other.plan)[0].endswith("judged by validation negative mse (larger is better)")
+    path = report.write(other, tmp_path / "out")
+    text = Reader(path).text
+    assert "Test negative mse -0.130 larger is better" in text
+    assert re.findall(r"(?<!negative )\bmse\b", path.read_text(encoding="utf-8")) == []
+    assert "validation negative mse" in str(chart.draw(other).axes[0].get_ylabel())
 
 
 def test_drawing_touches_no_global_state(outcome: Outcome, tmp_path: Path) -> None:
@@ -269,8 +287,8 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
     ]
     assert lines[-1] == (
         "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected (with the probe, "
-        "at the candidates' mean pace); 200 steps, 6 min 40 s at worst (with the probe, the slowest survive every cut); "
-        "all of them 26 min 40 s (without the probe, at the mean pace)"
+        "at the candidates' mean pace); 200 steps, 6 min 40 s at worst (with the probe, the slowest survive every "
+        "cut); all of them 26 min 40 s (without the probe, at the mean pace)"
     )
 
 
@@ -352,6 +370,14 @@ def test_names_beyond_the_eighth_that_went_on_share_a_line(raced: Outcome, tmp_p
     assert "org/m08" in outlook
     assert "org/m09" not in outlook
     assert "4 more 20 %" in outlook
+
+
+def test_a_single_one_left_behind_is_the_other(raced: Outcome, tmp_path: Path) -> None:
+    ahead = [one for one in raced.standings if one.expected][:2]
+    one = replace(ahead[1], expected=(replace(ahead[1].expected[0], went_on=False),))
+    path = report.write(replace(raced, standings=(ahead[0], one)), tmp_path / "out")
+    assert "the other" in Reader(path).text
+    assert "all 1 others" not in Reader(path).text
 
 
 def test_other_policies_have_no_expected_ends(outcome: Outcome, tmp_path: Path) -> None:

@@ -405,9 +405,9 @@ def _notes(outcome: Outcome) -> str:
     recipe = outcome.plan.trials[0].recipe
     tried = f", {rates_tried(recipe)}" if recipe.rate_factors else ""
     how = (
-        f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, learning "
-        f"rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} warm-up "
-        f"steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
+        f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, "
+        f"learning rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} "
+        f"warm-up steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
     )
     said = notes(outcome)
     return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"

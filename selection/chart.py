@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from selection.outlook import last_end, reached, stops
 from selection.records import Estimate, Outcome, Standing
-from selection.wording import stop_name
+from selection.wording import metric_name, stop_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +100,7 @@ def _frame(axes: "Axes", outcome: Outcome) -> None:
     total = outcome.plan.rungs[-1].until_step
     axes.set_xlim(0, total * 1.05)
     axes.set_xlabel("training step", color=MUTED, fontsize=10)
-    axes.set_ylabel(f"validation {outcome.metric}", color=MUTED, fontsize=10, parse_math=False)
+    axes.set_ylabel(f"validation {metric_name(outcome.metric)}", color=MUTED, fontsize=10, parse_math=False)
     quiet(axes, "y")
     _stops(axes, outcome, total)
 

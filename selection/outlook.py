@@ -80,8 +80,13 @@ def borne_out(outcome: Outcome) -> str | None:
 
 
 def _held(outcome: Outcome, standing: Standing) -> bool | None:
+    """Whether a run came to what was expected of it, by the decimals that are shown."""
     end, score = last_end(standing), reached(outcome, standing)
-    return None if end is None or score is None else end.low <= score <= end.high
+    return None if end is None or score is None else _shown(end.low) <= _shown(score) <= _shown(end.high)
+
+
+def _shown(score: float) -> float:
+    return float(f"{score:.3f}")
 
 
 def _where(held: bool) -> str:

@@ -12,8 +12,17 @@ from selection.chart import how_it_ended
 from selection.markup import STYLE, bullets, table, table_row
 from selection.outlook import Stop, borne_out, estimate, last_end, learnt_from, stops, when_leaving
 from selection.records import Outcome, Pick, Plan, Standing
-from selection.uncertainty import gap, interval, is_tied, standard_error
-from selection.wording import duration, number, percent, plus_minus, stop_name
+from selection.uncertainty import WITH_ERROR, gap, interval, is_tied, last_met, standard_error
+from selection.wording import (
+    duration,
+    metric_name,
+    number,
+    percent,
+    plus_minus,
+    rates_tried,
+    stop_name,
+    trained_weights,
+)
 
 # Who went on at a stop, by name.
 _MOST_NAMED = 8
@@ -79,19 +88,30 @@ def notes(outcome: Outcome) -> tuple[str, ...]:
     """Everything the reader must know beside the numbers: the plan's notes, the race's, and what is not known."""
     unknown = []
     if standard_error(outcome.metric, outcome.test_score or math.nan, outcome.n_test) is None:
-        rows = "the number of test rows was not given" if outcome.metric == "accuracy" else "only accuracy has one here"
-        unknown.append(f"no standard error is shown for the test score: {rows}")
+        why = f"{metric_name(outcome.metric)} needs each row's prediction, and only scores are kept"
+        if outcome.metric in WITH_ERROR:
+            why = "there are too few test rows" if outcome.n_test else "the number of test rows was not given"
+        unknown.append(f"no standard error is shown for the test score: {why}")
     return (*outcome.plan.notes, *outcome.notes, *unknown)
 
 
+def below_winner(outcome: Outcome, one: Standing) -> tuple[str, str]:
+    """How far below the winner a candidate was where they last met, and whether that says anything; or empty."""
+    distance = gap(outcome, one)
+    if one.place == 1 or distance is None:
+        return "", ""
+    below = number(distance) if distance >= 0 else f"{number(-distance)} above"
+    return below, "tied" if is_tied(outcome, one) else ""
+
+
 def _answer(outcome: Outcome) -> str:
-    best, n = outcome.best, len(outcome.standings)
+    best, n, metric = outcome.best, len(outcome.standings), metric_name(outcome.metric)
     question = f"Which of {n} candidates should be fine-tuned on {outcome.dataset}?"
     if n == 1:
         question = f"How well does the one candidate do on {outcome.dataset}?"
     facts = [
-        (f"Test {outcome.metric}", _test_score(outcome)),
-        (f"Validation {outcome.metric}", f"{_score(outcome, best)} at step {best.progress.step}"),
+        (f"Test {metric}", _test_score(outcome)),
+        (f"Validation {metric}", f"{_score(outcome, best)} at step {best.progress.step}"),
         ("Checkpoint", f"<code>{escape(str(outcome.checkpoint or 'not there any more'))}</code>"),
         ("Certainty", _certainty(outcome)),
         ("Cost", _cost_in_short(outcome)),
@@ -121,17 +141,38 @@ def _score(outcome: Outcome, standing: Standing) -> str:
 
 def _certainty(outcome: Outcome) -> str:
     others = [one for one in outcome.standings if one.place > 1]
-    tied = [one.candidate.model for one in others if is_tied(outcome, one)]
     if not others:
         return "there was no other candidate"
-    unraced = sum(one.rung == 0 for one in others)
-    probed = f"; judged by the probe alone: {unraced} of {len(outcome.standings)}" if unraced else ""
+    higher = [one for one in others if (gap(outcome, one) or 0.0) < 0]
+    tied = [one for one in others if is_tied(outcome, one) and one not in higher]
+    said = [f"stood higher: {_some([_higher(outcome, one) for one in higher])}"] if higher else []
     if standard_error(outcome.metric, outcome.best.progress.score, outcome.n_validation) is None:
-        return "how far the validation scores can be trusted is not known for this metric or number of rows" + probed
-    if not tied:
-        return "no other candidate that trained came within the error of the validation scores" + probed
-    names = ", ".join(escape(name) for name in tied[:3]) + (f" and {len(tied) - 3} more" if len(tied) > 3 else "")
-    return f"tied with {names}: where they last met, the validation rows cannot tell them apart{probed}"
+        said.append("how far the validation scores can be trusted is not known for this metric or number of rows")
+    elif not tied:
+        said.append("no other candidate that trained came within the error of the validation scores")
+    else:
+        names = _some([escape(one.candidate.model) + _failed(one) for one in tied])
+        said.append(f"tied with {names}: where they last met, the validation rows cannot tell them apart")
+    unraced = sum(one.rung == 0 for one in others)
+    if unraced:
+        said.append(f"judged by the probe alone: {unraced} of {len(outcome.standings)}")
+    return "; ".join(said)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _higher(outcome: Outcome, one: Standing) -> str:
+    """A candidate that stood above the winner where they last met: by how much, and why it did not win."""
+    step, winner, own = last_met(outcome, one) or (0, math.nan, math.nan)
+    error = ", within the error" if is_tied(outcome, one) else ""
+    scores = f"{number(own)} against {number(winner)} at step {step}{error}"
+    return f"{escape(one.candidate.model)} ({scores}; {how_it_ended(one)})"
+
+
+def _failed(one: Standing) -> str:
+    return f" ({how_it_ended(one)})" if one.dropped == "failed" else ""
 
 
 def _cost_in_short(outcome: Outcome) -> str:
@@ -167,13 +208,15 @@ def _drawn_ends(outcome: Outcome) -> str:
 def _ranking(outcome: Outcome) -> str:
     bounds = [seen for one in outcome.standings if (seen := _bounds(outcome, one)) is not None]
     low, high = min((seen[0] for seen in bounds), default=0.0), max((seen[1] for seen in bounds), default=1.0)
+    metric = escape(metric_name(outcome.metric))
     head = table_row(
-        "th", ["#", "model", f"validation {outcome.metric}", "", "at step", "below the winner", "probe"], "npppnnn"
+        "th", ["#", "model", f"validation {metric}", "", "at step", "below the winner", "probe"], "npppnnn"
     )
     rows = "".join(_ranked(outcome, one, low, high) for one in outcome.standings)
     explained = (
         "Scores and 90 % intervals are of each candidate's last evaluation, so of different steps. “Below the winner” "
-        "compares the two at the last step both were evaluated at; “tied” means less than the error of that difference."
+        "compares the two at the last step at which both have a score; “tied” means less than the error of that "
+        "difference."
     )
     if not any(interval(outcome.metric, one.progress.score, outcome.n_validation) for one in outcome.standings):
         explained = "Scores are of each candidate's last evaluation, so of different steps; their error is not known."
@@ -181,9 +224,7 @@ def _ranking(outcome: Outcome) -> str:
 
 
 def _ranked(outcome: Outcome, one: Standing, low: float, high: float) -> str:
-    distance = gap(outcome, one)
-    below = "" if one.place == 1 or one.dropped == "failed" or distance is None else number(distance)
-    tied = " <small>tied</small>" if is_tied(outcome, one) else ""
+    below, tied = below_winner(outcome, one)
     seen = _bounds(outcome, one)
     cells = [
         str(one.place),
@@ -191,7 +232,7 @@ def _ranked(outcome: Outcome, one: Standing, low: float, high: float) -> str:
         _score(outcome, one),
         _range(one, *seen, low, high) if seen else "",
         str(one.progress.step) if one.progress.step else "–",
-        below + tied,
+        below + (f" <small>{tied}</small>" if tied else ""),
         number(one.probe),
     ]
     kind = "winner" if one.place == 1 else "failed" if one.dropped == "failed" else ""
@@ -274,7 +315,8 @@ def _stop_rows(plan: Plan, stop: Stop) -> Iterator[str]:
     if more:
         rows.append((f"<small>{len(more)} more</small>", "", percent(sum(of.chance for _, of in more))))
     if stop.n_behind:
-        rows.append((f"<small>all {stop.n_behind} others</small>", "", percent(stop.chance_behind)))
+        others = "the other" if stop.n_behind == 1 else f"all {stop.n_behind} others"
+        rows.append((f"<small>{others}</small>", "", percent(stop.chance_behind)))
     at = f"{stop_name(plan, stop.rung)}, {stop.n_raced} → {len(stop.went_on)}"
     for place, cells in enumerate(rows):
         yield table_row("td", ["" if place else at, *cells], "tmnn", "said" if place < len(rows) - 1 else "")
@@ -353,7 +395,7 @@ def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
         + f'<tr><td></td><td colspan="4"><small>{"<br>".join(map(escape, pick.reasons))}</small></td></tr>'
         for pick in picks
     )
-    metric = escape(picks[0].metric) if picks else ""
+    metric = escape(metric_name(picks[0].metric)) if picks else ""
     explained = f"What was known before anything was trained ({metric}); picks of one tie cannot be told apart."
     picked = f'<p class="quiet">{explained}</p>\n{table(head, rows)}' if picks else ""
     return f"<h2>Why these candidates</h2>\n{picked}{bullets(recall_notes)}"
@@ -361,11 +403,11 @@ def _recalled(picks: Sequence[Pick], recall_notes: Sequence[str]) -> str:
 
 def _notes(outcome: Outcome) -> str:
     recipe = outcome.plan.trials[0].recipe
-    weights = "all weights" if recipe.method == "full" else "the head only"
+    tried = f", {rates_tried(recipe)}" if recipe.rate_factors else ""
     how = (
-        f"Recipe: {weights}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, learning rate "
-        f"{recipe.learning_rate:g} (head {recipe.head_learning_rate:g}), {recipe.warmup_steps} warm-up steps, seed "
-        f"{recipe.seed}. The winner was chosen by validation scores alone."
+        f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, "
+        f"learning rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} "
+        f"warm-up steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
     )
     said = notes(outcome)
     return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"

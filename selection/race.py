@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from selection.halving import ranked, ranked_by_probe
+from selection.halving import hyperband_brackets, ranked, ranked_by_probe
 from selection.policies import Facts, chances, forecast_at, score_at
 from selection.records import DroppedBecause, Estimate, Expected, Plan, Progress, Rung, Standing, Trial
 from selection.trends import Forecast
-from selection.uncertainty import Z90
 from selection.wording import percent, stop_name
 
 NO_PROGRESS = Progress(0, (), (), 0.0, 0.0)
@@ -26,6 +25,8 @@ _BOUNDS = {
     "r2": (-math.inf, 1.0),
     "mse": (-math.inf, 0.0),
 }
+# How many standard deviations beyond what a score can be a forecast's mean counts, at most.
+_FARTHEST = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +243,23 @@ def _expected(race: Race) -> dict[str, list[Expected]]:
 
 
 def _ends(made: Forecast, metric: str) -> dict[str, Estimate]:
-    """Forecasts as scores that the metric can have; none where they have no unit."""
+    """Forecasts as normal distributions cut at what the metric can be: mean, shortest 90 % interval.
+
+    None where they have no unit.
+    """
+    from scipy.stats import norm, truncnorm
+
     if not made.in_units:
         return {}
-    reach = Z90 * made.sd
     lowest, highest = _BOUNDS.get(metric, (0.0, 1.0))
-    rows = np.clip(np.stack([made.mean, made.mean - reach, made.mean + reach], axis=1), lowest, highest)
+    sd = np.maximum(made.sd, 1e-6)
+    mean = np.clip(made.mean, lowest - _FARTHEST * sd, highest + _FARTHEST * sd)
+    below, above = (lowest - mean) / sd, (highest - mean) / sd
+    cut = truncnorm(below, above, loc=mean, scale=sd)
+    reach = sd * norm.ppf(0.5 + 0.45 * (norm.cdf(above) - norm.cdf(below)))
+    low = np.where(mean + reach > highest, cut.ppf(0.1), mean - reach)
+    high = np.where(mean - reach < lowest, cut.ppf(0.9), mean + reach)
+    rows = np.clip(np.stack([cut.mean(), low, high], axis=1), lowest, highest)
     return {model: Estimate(*map(float, row)) for model, row in zip(made.models, rows, strict=True)}
 
 
@@ -268,11 +280,35 @@ def _why(
 
 def _why_dropped(race: Race, model: str, expected: Sequence[Expected]) -> str:
     """The comparison a candidate lost."""
-    decision = next(decision for decision in reversed(race.decisions) if model in decision.dropped)
-    where = stop_name(race.plan, decision.rung)
+    decided = zip(reversed(race.grounds), reversed(race.decisions), strict=True)
+    facts, decision = next(both for both in decided if model in both[1].dropped)
+    where, n = stop_name(race.plan, decision.rung), len(decision.survivors)
     chance = next((one.chance for one in expected if one.rung == decision.rung), None)
     if chance is not None:
-        return f"{percent(chance)} chance to end best, as forecast at {where}; {len(decision.survivors)} went on"
-    place = len(decision.survivors) + decision.dropped.index(model) + 1
-    n_raced = len(decision.survivors) + len(decision.dropped)
-    return f"place {place} of {n_raced} at {where}; {len(decision.survivors)} went on"
+        return f"{percent(chance)} chance to end best, as forecast at {where}; {n} went on"
+    order = _by_score(facts)
+    place = order.index(model) + 1
+    return f"place {place} of {len(order)} at {where}; {n} went on{_beside_score(facts, decision, order, model)}"
+
+
+def _by_score(facts: Facts) -> tuple[str, ...]:
+    """Those alive, best first by validation score; by the probe, before there are any."""
+    if facts.rung == 0:
+        return ranked_by_probe(facts.alive, facts.probes)
+    return ranked({model: score_at(facts.progress[model], facts.step) for model in facts.alive}, facts.probes)
+
+
+def _beside_score(facts: Facts, decision: Decided, order: tuple[str, ...], model: str) -> str:
+    """What the policy went by, where a place by score does not say why a candidate was dropped."""
+    place, went_on = order.index(model), set(decision.survivors)
+    is_overtaken = not went_on.isdisjoint(order[place:])
+    match facts.plan.policy:
+        case "hyperband" if facts.rung:
+            brackets = hyperband_brackets([one.candidate.model for one in facts.plan.trials], len(facts.plan.rungs) - 1)
+            members = {one for one in order if brackets[one] == brackets[model]}
+            return f", {len(members & went_on)} of the {len(members)} in its bracket"
+        case "two_phase" if is_overtaken or place < len(order) // 2:
+            return "; behind another in score and in the end that its trend foretells"
+        case "power_law" if is_overtaken:
+            return "; the power law through its curve ends lower"
+    return ""

@@ -11,8 +11,8 @@ from selection.outlook import borne_out, learnt_from
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
 from selection.records import Outcome, Pick, Plan
 from selection.schedule import planned_steps
-from selection.uncertainty import gap, interval, is_tied, standard_error
-from selection.wording import duration, number, plus_minus
+from selection.uncertainty import interval, standard_error
+from selection.wording import duration, metric_name, number, plus_minus, rates_tried, trained_weights
 
 
 def write(
@@ -46,13 +46,14 @@ def lines(outcome: Outcome) -> list[str]:
     best = outcome.best
     error = standard_error(outcome.metric, outcome.test_score or math.nan, outcome.n_test)
     rows = f" on {outcome.n_test} test rows" if outcome.n_test else " on the test part"
+    metric, better = metric_name(outcome.metric), _better(outcome.metric)
     text = [
         f"best        {best.candidate.model}",
-        f"test        {outcome.metric} {plus_minus(outcome.test_score, error)}{rows}, measured once",
+        f"test        {metric} {plus_minus(outcome.test_score, error)}{better}{rows}, measured once",
         f"checkpoint  {outcome.checkpoint or 'not there any more'}",
         "",
     ]
-    table = [["#", "model", f"validation {outcome.metric}", "step", "below winner", "how it ended"]]
+    table = [["#", "model", f"validation {metric}", "step", "below winner", "how it ended"]]
     table += [_row(outcome, index) for index in range(len(outcome.standings))]
     text += _aligned(table, left={1, 5})
     trained, brute = page.trained_steps(outcome), page.brute_force_steps(outcome)
@@ -77,11 +78,12 @@ def lines(outcome: Outcome) -> list[str]:
 def plan_lines(plan: Plan) -> list[str]:
     """The plan for a terminal: rungs, cost, notes."""
     recipe = plan.trials[0].recipe
-    method = "fine-tuning all weights" if recipe.method == "full" else "training the head only"
+    verb = "fine-tuning" if recipe.method == "full" else "training"
+    tried = f", {rates_tried(recipe)}" if recipe.rate_factors else ""
     counted = "1 candidate" if len(plan.trials) == 1 else f"{len(plan.trials)} candidates"
     text = [
-        f"{counted}, {method} for up to {recipe.total_steps} steps of {recipe.batch_size} rows, "
-        f"judged by validation {recipe.metric}"
+        f"{counted}, {verb} {trained_weights(recipe)} for up to {recipe.total_steps} steps of {recipe.batch_size} "
+        f"rows{tried}, judged by validation {metric_name(recipe.metric)}{_better(recipe.metric)}"
     ]
     at_most = "at most " if plan.expected_steps is not None else ""
     table = [["rung", "candidates", "until", "go on", "expected"]]
@@ -95,8 +97,9 @@ def plan_lines(plan: Plan) -> list[str]:
     text += _aligned(table, left=set())
     text.append(
         f"{plan.policy.replace('_', ' ')}: {steps} steps ({steps / brute:.0%} of the {brute} of training all of them), "
-        f"{duration(plan.expected_seconds)} expected; {worst} steps, {duration(plan.worst_seconds)} at worst; "
-        f"all of them {duration(plan.brute_force_seconds)}"
+        f"{duration(plan.expected_seconds)} expected (with the probe, at the candidates' mean pace); {worst} steps, "
+        f"{duration(plan.worst_seconds)} at worst (with the probe, the slowest survive every cut); "
+        f"all of them {duration(plan.brute_force_seconds)} (without the probe, at the mean pace)"
     )
     if plan.policy == "racing":
         text.append(learnt_from(plan.trend))
@@ -139,20 +142,22 @@ def _regret(outcome: Outcome, verify: Mapping[str, float] | None, truth: Mapping
     return page.Regret(truth[outcome.best.candidate.model], pick, truth.get(pick or ""), oracle, truth[oracle])
 
 
+def _better(metric: str) -> str:
+    """Which way a negated error is read."""
+    return "" if metric_name(metric) == metric else " (larger is better)"
+
+
 def _row(outcome: Outcome, index: int) -> list[str]:
     one = outcome.standings[index]
     seen = interval(outcome.metric, one.progress.score, outcome.n_validation)
     spread = f" [{number(seen[0])}, {number(seen[1])}]" if seen else ""
-    distance = gap(outcome, one)
-    is_compared = one.place > 1 and one.dropped != "failed" and distance is not None
-    below = number(distance) + (" tied" if is_tied(outcome, one) else "") if is_compared else ""
     ended = chart.how_it_ended(one)
     return [
         str(one.place),
         one.candidate.model,
         number(one.progress.score) + spread,
         str(one.progress.step),
-        below,
+        " ".join(page.below_winner(outcome, one)).strip(),
         ended,
     ]
 

@@ -2,7 +2,7 @@
 
 import math
 
-from selection.records import Plan
+from selection.records import Plan, Recipe
 
 
 def number(score: float | None) -> str:
@@ -12,6 +12,15 @@ def number(score: float | None) -> str:
     ('0.842', '–')
     """
     return "–" if score is None or math.isnan(score) else f"{score:.3f}"
+
+
+def metric_name(metric: str) -> str:
+    """A metric as its scores are: larger is better, so that an error is negated.
+
+    >>> metric_name("mse"), metric_name("r2")
+    ('negative mse', 'r2')
+    """
+    return "negative mse" if metric == "mse" else metric
 
 
 def plus_minus(score: float | None, error: float | None) -> str:
@@ -39,11 +48,36 @@ def stop_name(plan: Plan, rung: int) -> str:
     return f"step {plan.rungs[rung].until_step}" if rung else "the probe"
 
 
+def trained_weights(recipe: Recipe) -> str:
+    """What a recipe trains.
+
+    >>> trained_weights(Recipe(method="lora"))
+    'adapters (LoRA, rank 8) and the head'
+    """
+    match recipe.method:
+        case "full":
+            return "all weights"
+        case "lora":
+            return f"adapters (LoRA, rank {recipe.lora_rank}) and the head"
+        case "head":
+            return "the head only"
+
+
+def rates_tried(recipe: Recipe) -> str:
+    """Which learning rates a recipe chooses from; empty where there is one.
+
+    >>> rates_tried(Recipe(rate_factors=(0.3, 1.0)))
+    'each candidate at the best of 0.3, 1 times its rate'
+    """
+    tried = ", ".join(f"{factor:g}" for factor in recipe.rate_factors)
+    return f"each candidate at the best of {tried} times its rate" if tried else ""
+
+
 def duration(seconds: float) -> str:
     """Seconds in the two units that matter.
 
     >>> duration(0.25), duration(42), duration(200), duration(7300)
-    ('0.2 s', '42 s', '3 min 20 s', '2 h 2 min')
+    ('0.2 s', '42 s', '3 min 20 s', '2 h 1 min')
     """
     if seconds < 9.95:
         return f"{seconds:.1f} s" if seconds else "0 s"

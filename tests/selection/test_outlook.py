@@ -62,6 +62,12 @@ def test_whether_expectations_held_is_judged_by_the_winners_test_score_and_the_o
     assert "of the 2 others that raced to the end 1 came out inside theirs" in (borne_out(three) or "")
 
 
+def test_the_verdict_is_of_the_numbers_as_they_are_shown(raced: Outcome) -> None:
+    end = Estimate(0.7, 0.6503, 0.8)  # shown as [0.650, 0.800]
+    assert "0.650 on the test part: inside" in (borne_out(replace(expecting(raced, a=end), test_score=0.6499)) or "")
+    assert "0.649 on the test part: outside" in (borne_out(replace(expecting(raced, a=end), test_score=0.6491)) or "")
+
+
 def test_nothing_is_said_of_a_race_that_expected_nothing_or_was_cut_off(raced: Outcome) -> None:
     assert borne_out(expecting(raced)) is None
     assert borne_out(expecting(raced, a=None, b=None)) is None

@@ -1,13 +1,15 @@
 from dataclasses import replace
-from statistics import NormalDist
 
+import numpy as np
 import pytest
+from scipy.stats import truncnorm
 
 from selection import race as races
-from selection.policies import forecast_at
+from selection.policies import forecast_at, survivors
 from selection.race import CutOff, Decided, Event, Failed, Probed, Race, Revived, Trained, replay, standings
-from selection.records import Candidate, Expected, Progress, Recipe
-from selection.schedule import plan
+from selection.records import Candidate, Estimate, Expected, Policy, Progress, Recipe
+from selection.schedule import Learnt, plan
+from selection.trends import Forecast
 
 PLAN = plan([Candidate(name) for name in "abcd"], Recipe(total_steps=100, warmup_steps=5), seconds_per_step=lambda _: 1)
 OPENING: list[Event] = [Probed({"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}), Decided(0, ("a", "b", "c", "d"), ())]
@@ -126,9 +128,40 @@ def test_an_expected_end_is_the_forecast_the_decision_went_by_with_its_90_percen
     for place, model in enumerate(facts.alive):
         end = expected(after(*FIRST, STOP))[model][1].end
         assert end is not None
-        reach = NormalDist().inv_cdf(0.95) * made.sd[place]
-        wanted = made.mean[place], max(0.0, made.mean[place] - reach), made.mean[place] + reach
-        assert (end.score, end.low, end.high) == pytest.approx(wanted, abs=1e-4)
+        bounds = (-made.mean / made.sd)[place], ((1 - made.mean) / made.sd)[place]
+        cut = truncnorm(*bounds, loc=made.mean[place], scale=made.sd[place])
+        assert end.score == pytest.approx(cut.mean(), abs=1e-6)
+        assert cut.cdf(end.high) - cut.cdf(end.low) == pytest.approx(0.9, abs=1e-6)
+
+
+def made_of(mean: float, sd: float, metric: str = "accuracy") -> Estimate:
+    one = np.array([[mean]])
+    return races._ends(Forecast(("a",), np.ones(1), one, np.array([[[sd**2]]]), True), metric)["a"]
+
+
+def test_an_end_far_from_the_bounds_is_the_mean_and_1_64_standard_deviations() -> None:
+    end = made_of(0.6, 0.05)
+    assert (end.score, end.low, end.high) == pytest.approx((0.6, 0.6 - 1.6449 * 0.05, 0.6 + 1.6449 * 0.05), abs=1e-4)
+
+
+def test_an_end_near_a_bound_keeps_off_it_while_its_interval_may_reach_it() -> None:
+    # of N(1.05, .083) what lies below 1: mean 1.05 - .083 phi(.602) / Phi(-.602), its lowest tenth below .8905
+    end = made_of(1.05, 0.083)
+    assert (end.score, end.low, end.high) == pytest.approx((0.949, 0.8905, 1.0), abs=1e-3)
+    below = made_of(-0.05, 0.083)
+    assert (below.score, below.low, below.high) == pytest.approx((0.051, 0.0, 0.1095), abs=1e-3)
+
+
+def test_the_better_forecast_of_two_beyond_the_bound_still_ends_higher() -> None:
+    ends = [made_of(mean, 0.05) for mean in (0.97, 1.02, 1.2, 3.0)]
+    assert [end.score for end in ends] == sorted({end.score for end in ends})
+    assert all(end.low < end.score < end.high == 1.0 for end in ends)
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(0.5, 0.0), (1.5, 0.0), (-2.0, 1e-12), (0.5, 50.0)])
+def test_a_forecast_of_any_width_is_a_score(mean: float, sd: float) -> None:
+    end = made_of(mean, sd)
+    assert 0.0 <= end.low <= end.score <= end.high <= 1.0
 
 
 def test_one_dropped_is_weighed_again_at_later_stops_but_does_not_race_there() -> None:
@@ -169,3 +202,46 @@ def test_other_policies_expect_nothing() -> None:
     halving = replay(replace(PLAN, policy="successive_halving"), [*OPENING, *FIRST, STOP, *SECOND])
     assert set(expected(halving).values()) == {()}
     assert standings(halving)[-1].reason == "place 4 of 4 at step 25; 2 went on"
+
+
+def why(policy: Policy, scores: dict[str, float], going_on: str) -> dict[str, str | None]:
+    """The reasons of those dropped at the first stop of a race of these scores."""
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    made = plan([Candidate(name) for name in scores], recipe, seconds_per_step=lambda _: 1, policy=policy)
+    step = made.rungs[1].until_step
+    seen = [Trained(1, model, Progress(step, (step,), (score,), 1.0, 1.0)) for model, score in scores.items()]
+    opening = [Probed(dict.fromkeys(scores)), Decided(0, tuple(scores), ()), *seen]
+    assert survivors(replay(made, opening).facts()) == tuple(going_on)
+    ends = standings(replay(made, [*opening, Decided(1, tuple(going_on), tuple(set(scores) - set(going_on)))]))
+    return {one.candidate.model: one.reason for one in ends if one.dropped}
+
+
+def test_who_was_dropped_by_its_bracket_is_told_its_place_by_score_and_in_the_bracket() -> None:
+    # a and c are one bracket, of which half goes on; b is judged later
+    said = why("hyperband", {"a": 0.8, "b": 0.5, "c": 0.7}, "ab")
+    assert said == {"c": "place 2 of 3 at step 50; 2 went on, 1 of the 2 in its bracket"}
+
+
+def test_who_was_dropped_by_its_trend_is_told_so_beside_its_place() -> None:
+    def trends(end: float) -> tuple[tuple[tuple[float, float], ...], ...]:
+        return (((0.5, end),),) * 8
+
+    ends = {"a": 0.9, "b": 0.7, "c": 0.95, "d": 0.5}
+    clusters = {model: trends(end) for model, end in ends.items()}
+    recipe = Recipe(total_steps=100, warmup_steps=5)
+    made = plan(
+        [Candidate(name) for name in ends],
+        recipe,
+        seconds_per_step=lambda _: 1,
+        policy="two_phase",
+        learn=lambda _: Learnt(clusters=clusters),
+    )
+    scores = {"a": 0.6, "b": 0.5, "c": 0.4, "d": 0.3}
+    seen = [Trained(1, model, Progress(20, (20,), (score,), 1.0, 1.0)) for model, score in scores.items()]
+    events = [Probed(dict.fromkeys(ends)), Decided(0, tuple(ends), ()), *seen, Decided(1, ("a", "c"), ("b", "d"))]
+    assert survivors(replay(made, events[:-1]).facts()) == ("a", "c")
+    reasons = {one.candidate.model: one.reason for one in standings(replay(made, events))}
+    assert reasons["d"] == "place 4 of 4 at step 20; 2 went on"
+    assert reasons["b"] == (
+        "place 2 of 4 at step 20; 2 went on; behind another in score and in the end that its trend foretells"
+    )

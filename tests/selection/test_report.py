@@ -3,10 +3,11 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from selection import report
+from selection import chart, report
 from selection.errors import InputError
 from selection.outlook import borne_out, estimate
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Trained
@@ -71,6 +72,13 @@ def outcome_of(runs: dict[str, Recorded], folder: Path) -> Outcome:
     trainer = SimulatedTrainer(runs)
     probes = {name: run.test for name, run in runs.items()}
     return select("beans", planned(list(runs), probes), trainer, folder, n_validation=400, n_test=900)
+
+
+def with_recipe(outcome: Outcome, **changed: Any) -> Outcome:
+    """The outcome as if its recipe had been another."""
+    recipe = replace(outcome.plan.trials[0].recipe, **changed)
+    trials = tuple(replace(trial, recipe=recipe) for trial in outcome.plan.trials)
+    return replace(outcome, plan=replace(outcome.plan, trials=trials))
 
 
 @pytest.fixture
@@ -162,12 +170,28 @@ def test_what_recall_said_is_shown_with_its_reasons_and_notes(outcome: Outcome, 
 
 
 def test_a_metric_without_known_error_says_so(outcome: Outcome, tmp_path: Path) -> None:
-    recipe = replace(outcome.plan.trials[0].recipe, metric="macro_f1")
-    trials = tuple(replace(trial, recipe=recipe) for trial in outcome.plan.trials)
-    other = replace(outcome, metric="macro_f1", plan=replace(outcome.plan, trials=trials))
+    other = replace(with_recipe(outcome, metric="macro_f1"), metric="macro_f1")
     text = Reader(report.write(other, tmp_path / "out")).text
     assert "±" not in text
-    assert "no standard error is shown for the test score: only accuracy has one here" in text
+    assert (
+        "no standard error is shown for the test score: macro_f1 needs each row's prediction, and only scores are kept"
+        in text
+    )
+
+
+def test_a_negated_error_is_called_so_and_larger_is_better_wherever_it_is_shown(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    other = replace(with_recipe(outcome, metric="mse"), metric="mse", test_score=-0.13)
+    lines = report.lines(other)
+    assert lines[1] == "test        negative mse -0.130 (larger is better) on 900 test rows, measured once"
+    assert "validation negative mse" in lines[4]
+    assert report.plan_lines(other.plan)[0].endswith("judged by validation negative mse (larger is better)")
+    path = report.write(other, tmp_path / "out")
+    text = Reader(path).text
+    assert "Test negative mse -0.130 larger is better" in text
+    assert re.findall(r"(?<!negative )\bmse\b", path.read_text(encoding="utf-8")) == []
+    assert "validation negative mse" in str(chart.draw(other).axes[0].get_ylabel())
 
 
 def test_drawing_touches_no_global_state(outcome: Outcome, tmp_path: Path) -> None:
@@ -189,6 +213,71 @@ def test_the_terminal_shows_answer_ranking_and_cost(outcome: Outcome) -> None:
     assert any("of the 500 of training all of them" in line for line in lines)
 
 
+def rescued(folder: Path, name: str = "org/high") -> Outcome:
+    """A race whose best candidate at step 50 failed on the way to the end, so that the one behind it came back."""
+    runs = {name: rising(0.9, fails_at=80), "org/low": rising(0.8)}
+    return outcome_of({**runs, "org/worse": rising(0.5)}, folder)
+
+
+def test_a_candidate_that_stood_higher_and_failed_is_named_with_both_scores(tmp_path: Path) -> None:
+    ended = rescued(tmp_path / "race", EVIL)
+    assert ended.best.candidate.model == "org/low"
+    page = Reader(report.write(ended, tmp_path / "out"))
+    said = f"stood higher: {EVIL} (0.789 against 0.689 at step 50; failed in rung 2); no other candidate that trained"
+    assert said in page.text
+    assert "script" not in page.tags
+
+
+def test_the_distance_of_a_failed_candidate_is_shown_on_page_and_terminal(tmp_path: Path) -> None:
+    ended = rescued(tmp_path / "race")
+    row = next(line for line in report.lines(ended) if re.match(r"\d +org/high", line))
+    assert re.search(r"50 +0\.100 above +failed in rung 2$", row)
+    assert "50 0.100 above 0.900 " in Reader(report.write(ended, tmp_path / "out")).text
+
+
+def test_a_failed_candidate_within_the_error_is_said_to_be_tied_and_to_have_failed(tmp_path: Path) -> None:
+    runs = {"org/best": rising(0.9), "org/near": rising(0.89, fails_at=80), "org/worse": rising(0.5)}
+    ended = outcome_of(runs, tmp_path / "race")
+    best, *rest = ended.standings
+    near = next(one for one in rest if one.candidate.model == "org/near")
+    failed = replace(near, dropped="failed", rung=2)
+    text = Reader(report.write(replace(ended, standings=(best, failed)), tmp_path / "out")).text
+    assert "tied with org/near (failed in rung 2): where they last met" in text
+
+
+def test_one_that_was_dropped_while_higher_is_named_and_whether_by_more_than_the_error(tmp_path: Path) -> None:
+    runs = {f"org/{letter}": rising(final) for letter, final in (("a", 0.9), ("b", 0.7), ("c", 0.6))}
+    ended = outcome_of(runs, tmp_path / "race")
+    best, left, _ = ended.standings
+    higher = replace(left, place=2, progress=replace(left.progress, curve=(0.95,) * len(left.progress.curve)))
+    text = Reader(report.write(replace(ended, standings=(best, higher)), tmp_path / "out")).text
+    assert re.search(r"stood higher: org/b \(0\.950 against 0\.\d{3} at step \d+; left at step \d+\); no other", text)
+
+
+@pytest.mark.parametrize(
+    ("changed", "trained"),
+    [
+        ({"method": "full"}, "all weights"),
+        ({"method": "lora", "lora_rank": 4}, "adapters (LoRA, rank 4) and the head"),
+        ({"method": "head"}, "the head only"),
+    ],
+)
+def test_plan_and_page_say_what_is_trained(
+    outcome: Outcome, tmp_path: Path, changed: dict[str, Any], trained: str
+) -> None:
+    other = with_recipe(outcome, **changed)
+    assert f"{trained} for up to 100 steps" in report.plan_lines(other.plan)[0]
+    assert f"Recipe: {trained}, batches of 32" in Reader(report.write(other, tmp_path / "out")).text
+
+
+def test_plan_and_page_say_which_rates_are_tried(outcome: Outcome, tmp_path: Path) -> None:
+    other = with_recipe(outcome, rate_factors=(0.3, 1.0, 3.0))
+    said = "each candidate at the best of 0.3, 1, 3 times its rate"
+    assert said in report.plan_lines(other.plan)[0]
+    assert f"(head 0.001), {said}, 5 warm-up steps" in Reader(report.write(other, tmp_path / "out")).text
+    assert "times its rate" not in report.plan_lines(outcome.plan)[0]
+
+
 def test_the_plan_reads_as_rungs_and_seconds() -> None:
     lines = report.plan_lines(planned([f"m{index}" for index in range(8)]))
     assert lines[0].startswith("8 candidates, fine-tuning all weights for up to 100 steps")
@@ -197,8 +286,9 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
         ["1", "4", "step", "25", "2", "3", "min", "20", "s"],
     ]
     assert lines[-1] == (
-        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected; "
-        "200 steps, 6 min 40 s at worst; all of them 26 min 40 s"
+        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected (with the probe, "
+        "at the candidates' mean pace); 200 steps, 6 min 40 s at worst (with the probe, the slowest survive every "
+        "cut); all of them 26 min 40 s (without the probe, at the mean pace)"
     )
 
 
@@ -280,6 +370,14 @@ def test_names_beyond_the_eighth_that_went_on_share_a_line(raced: Outcome, tmp_p
     assert "org/m08" in outlook
     assert "org/m09" not in outlook
     assert "4 more 20 %" in outlook
+
+
+def test_a_single_one_left_behind_is_the_other(raced: Outcome, tmp_path: Path) -> None:
+    ahead = [one for one in raced.standings if one.expected][:2]
+    one = replace(ahead[1], expected=(replace(ahead[1].expected[0], went_on=False),))
+    path = report.write(replace(raced, standings=(ahead[0], one)), tmp_path / "out")
+    assert "the other" in Reader(path).text
+    assert "all 1 others" not in Reader(path).text
 
 
 def test_other_policies_have_no_expected_ends(outcome: Outcome, tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ def plan(
     the end of the list; the stops on the way of the one left. The full run of whoever is left is never shortened.
 
     Raises:
-        InputError: no candidates, one twice, a rate that is missing or not positive, impossible stops, no such policy, a
-            price that is negative or no number.
+        InputError: no candidates, one twice, a rate that is missing or not positive, impossible stops, no such policy,
+            a price that is negative or no number.
         BudgetError: not even one candidate's full run fits the budget, or its cost is no number.
     """
     _check(candidates, recipe, eval_points, workers, stops)

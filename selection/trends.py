@@ -403,7 +403,7 @@ def _levels(trend: Trend, values: FloatArray, spread: float) -> tuple[FloatArray
     """What is held of the columns' levels before: precision (q, q), moment (q,), and their part of the likelihood."""
     q = values.shape[1]
     precision, moment = np.zeros((q, q)), np.zeros(q)
-    seen = np.isfinite(values).any(axis=0)
+    seen = np.asarray(np.isfinite(values).any(axis=0))
     seen[[FINAL, RECALLED]] = False
     if not seen.any():
         return precision, moment, 0.0, 0.0

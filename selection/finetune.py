@@ -156,6 +156,7 @@ class FineTuner:
             curve=(*recorded.curve, *(score for _, score in curve)),
             seconds=recorded.seconds + time.perf_counter() - start,
             cpu_seconds=recorded.cpu_seconds + time.process_time() - cpu_start,
+            rate_factor=recorded.rate_factor,
         )
         _write_progress(folder, progress)
         _drop_states(folder, but=until_step)
@@ -183,8 +184,9 @@ class FineTuner:
             return progress
         with contextlib.suppress(FileNotFoundError):  # moved already, or discarded
             _state_path(_rate_folder(folder, best), step).replace(_state_path(folder, step))
+        progress = replace(progress, rate_factor=trial.recipe.rate_factors[best])
         _write_progress(folder, progress)
-        _write_json(folder / CHOSEN, {"factor": trial.recipe.rate_factors[best]})
+        _write_json(folder / CHOSEN, {"factor": progress.rate_factor})
         _drop_rates(trial, folder)
         return progress
 
@@ -278,7 +280,7 @@ def _is_discarded(trial: Trial, folder: Path, step: int) -> bool:
 
 def _begun_anew(recorded: Progress) -> Progress:
     """At the start again, with all that it took so far."""
-    return Progress(0, (), (), recorded.seconds, recorded.cpu_seconds)
+    return replace(recorded, step=0, curve_steps=(), curve=())
 
 
 def _width(folder: Path) -> int:

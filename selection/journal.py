@@ -185,7 +185,7 @@ def _damaged(path: Path, number: int, line: bytes) -> InputError:
 
 def _progress(row: dict[str, Any]) -> Progress:
     curve = tuple(math.nan if score is None else score for score in row["curve"])
-    return Progress(row["step"], tuple(row["curve_steps"]), curve, row["seconds"], row["cpu_seconds"])
+    return Progress(**{**row, "curve_steps": tuple(row["curve_steps"]), "curve": curve})
 
 
 def _plan(row: dict[str, Any]) -> Plan:

@@ -19,6 +19,7 @@ from selection.wording import (
     number,
     percent,
     plus_minus,
+    rates_chosen,
     rates_tried,
     stop_name,
     trained_weights,
@@ -409,5 +410,7 @@ def _notes(outcome: Outcome) -> str:
         f"learning rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} "
         f"warm-up steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
     )
+    if chosen := rates_chosen(outcome.standings):
+        how += f" Rates: {chosen}."
     said = notes(outcome)
     return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"

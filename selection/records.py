@@ -188,13 +188,17 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a trial has shown so far: its validation curve and what it cost, summed over all its pieces."""
+    """What a trial has shown so far: its validation curve and what it cost, summed over all its pieces.
+
+    `rate_factor` is the one of the recipe's `rate_factors` that it goes on with, once that is known.
+    """
 
     step: int
     curve_steps: tuple[int, ...]
     curve: tuple[float, ...]
     seconds: float
     cpu_seconds: float
+    rate_factor: float | None = None
 
     @property
     def score(self) -> float:

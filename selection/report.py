@@ -12,7 +12,7 @@ from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Rev
 from selection.records import Outcome, Pick, Plan
 from selection.schedule import planned_steps
 from selection.uncertainty import interval, standard_error
-from selection.wording import duration, metric_name, number, plus_minus, rates_tried, trained_weights
+from selection.wording import duration, metric_name, number, plus_minus, rates_chosen, rates_tried, trained_weights
 
 
 def write(
@@ -65,11 +65,14 @@ def lines(outcome: Outcome) -> list[str]:
     ]
     came = borne_out(outcome)
     forecast = [f"forecast    {came}"] if came else []
+    chosen = rates_chosen([best])
+    rate = [f"rate        {chosen}"] if chosen else []
     return [
         *text,
         "",
         *failures,
         *forecast,
+        *rate,
         f"cost        {cost}",
         *(f"note        {note}" for note in page.notes(outcome)),
     ]

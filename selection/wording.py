@@ -1,8 +1,9 @@
 """Numbers as people read them."""
 
 import math
+from collections.abc import Iterable
 
-from selection.records import Plan, Recipe
+from selection.records import Plan, Recipe, Standing
 
 
 def number(score: float | None) -> str:
@@ -71,6 +72,12 @@ def rates_tried(recipe: Recipe) -> str:
     """
     tried = ", ".join(f"{factor:g}" for factor in recipe.rate_factors)
     return f"each candidate at the best of {tried} times its rate" if tried else ""
+
+
+def rates_chosen(standings: Iterable[Standing]) -> str:
+    """At which of its rates each candidate went on; empty where there was no choice."""
+    known = ((one.candidate.model, one.progress.rate_factor) for one in standings)
+    return ", ".join(f"{model} at {factor:g} times its own" for model, factor in known if factor is not None)
 
 
 def duration(seconds: float) -> str:

@@ -87,6 +87,7 @@ def test_the_best_rate_at_the_searchs_end_goes_on(
     assert best > 0  # the first hardly moves
     found = FineTuner(texts).train(trial, 32, tmp_path)
     assert shown(found) == shown(each[best])
+    assert found.rate_factor == FACTORS[best]
     complete, _ = FineTuner(texts).complete(trial)
     assert shown(complete) == shown(found)
 

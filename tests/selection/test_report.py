@@ -278,6 +278,15 @@ def test_plan_and_page_say_which_rates_are_tried(outcome: Outcome, tmp_path: Pat
     assert "times its rate" not in report.plan_lines(outcome.plan)[0]
 
 
+def test_terminal_and_page_say_which_rate_the_winner_went_on_at(outcome: Outcome, tmp_path: Path) -> None:
+    chosen = replace(outcome.best, progress=replace(outcome.best.progress, rate_factor=3.0))
+    found = replace(outcome, standings=tuple(chosen if one == outcome.best else one for one in outcome.standings))
+    said = f"{outcome.best.candidate.model} at 3 times its own"
+    assert any(said in line for line in report.lines(found))
+    assert said in Reader(report.write(found, tmp_path)).text
+    assert not any("times its own" in line for line in report.lines(outcome))
+
+
 def test_the_plan_reads_as_rungs_and_seconds() -> None:
     lines = report.plan_lines(planned([f"m{index}" for index in range(8)]))
     assert lines[0].startswith("8 candidates, fine-tuning all weights for up to 100 steps")

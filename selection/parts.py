@@ -11,7 +11,7 @@ from selection.datasets import Dataset, Labels
 from selection.encoded import Encoded, IntArray
 from selection.head_features import head_features
 from selection.heads import HeadedModel
-from selection.states import read_state, write_state
+from selection.states import has_state, read_state, write_state
 from selection.tables import Part
 
 
@@ -52,7 +52,7 @@ class Parts:
         return self._features[part]
 
     def _kept(self, path: Path | None, part: Part, headed: HeadedModel) -> torch.Tensor | None:
-        if path is not None and path.exists():
+        if path is not None and has_state(path):
             kept: torch.Tensor = read_state(path, headed.device)
             return kept
         features = head_features(headed, self.encoded(part, headed))

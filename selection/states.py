@@ -28,7 +28,7 @@ def has_state(path: Path) -> bool:
     except PermissionError:
         raise
     except Exception as error:  # as `read_state`; of a torn file also an OSError
-        logger.warning("the saved state %s does not load and is removed; its trial starts anew: %s", path, error)
+        logger.warning("%s does not load and is removed; what it held is made anew: %s", path, error)
         path.unlink(missing_ok=True)
         return False
     return True

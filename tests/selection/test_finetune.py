@@ -234,7 +234,20 @@ def test_a_trial_whose_state_is_damaged_is_trained_anew_and_the_log_says_so(
     assert same(weights(tmp_path / "t"), weights(tmp_path / "whole"))
     (told,) = caplog.messages
     assert "state-3.pt does not load" in told
-    assert "starts anew" in told
+    assert "made anew" in told
+
+
+def test_damaged_features_of_a_head_are_computed_anew(
+    tmp_path: Path, texts: Dataset, bert: Path, trial_of: TrialOf
+) -> None:
+    trial, tuner = trial_of(bert, method="head"), FineTuner(texts)
+    whole = tuner.train(trial, 6, tmp_path / "whole")
+    tuner.train(trial, 3, tmp_path / "t")
+    kept = sorted((tmp_path / "t").glob("features-*.pt"))
+    assert kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:100])
+    assert results(tuner.train(trial, 6, tmp_path / "t")) == results(whole)
 
 
 def test_what_a_candidate_cannot_do_is_its_own_failure(

@@ -6,7 +6,7 @@ Each task is the target in turn, with its source held out: recall (with every pr
 first K race; trends are learnt from the other sources' runs. A replay decides as a real selection does
 (`selection.policies`); points between recorded ones are interpolated. Regret is in points of test score against brute
 force's pick by validation score on the same K runs: mean over the seeds of a target, then mean and standard error over
-targets. An epoch is a fifth of a run. Seconds are the recorded runs' (CPU, one thread); features and proxies of the K
+targets. An epoch is a fifth of a run. Seconds are the recorded runs' (CPU, one thread); features and proxies of all candidates
 stand beside. `floor` is the winner's own full run.
 """
 
@@ -197,7 +197,7 @@ def race(target: Target, field: Field, k: int, way: Way) -> Race:
         steps_share=sum(steps.values()) / total / k,
         seconds=seconds,
         seconds_share=seconds / (total * sum(rates.values())),
-        probe_seconds=sum(field_probe_seconds(target, model) for model in order),
+        probe_seconds=sum(field_probe_seconds(target, model) for model in field),
         floor=total * rates[winner],
     )
 

@@ -6,8 +6,8 @@ Each task is the target in turn, with its source held out: recall (with every pr
 first K race; trends are learnt from the other sources' runs. A replay decides as a real selection does
 (`selection.policies`); points between recorded ones are interpolated. Regret is in points of test score against brute
 force's pick by validation score on the same K runs: mean over the seeds of a target, then mean and standard error over
-targets. An epoch is a fifth of a run. Seconds are the recorded runs' (CPU, one thread); features and proxies of all candidates
-stand beside. `floor` is the winner's own full run.
+targets. An epoch is a fifth of a run. Seconds are the recorded runs' (CPU, one thread); features and proxies of all
+candidates stand beside. `floor` is the winner's own full run.
 """
 
 import argparse

@@ -71,7 +71,7 @@ PriceOption = Annotated[
         "--price",
         min=0.0,
         callback=_finite,
-        help="Racing: what a full run must promise to gain, in the metric's own unit; .005 is half a point of accuracy.",
+        help="Racing: what a full run must promise to gain, in the metric's unit; .005 is half a point of accuracy.",
     ),
 ]
 LengthOption = Annotated[int, typer.Option("--max-length", min=4, help="Tokens of a text that are read.")]

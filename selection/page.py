@@ -144,6 +144,9 @@ def _certainty(outcome: Outcome) -> str:
     others = [one for one in outcome.standings if one.place > 1]
     if not others:
         return "there was no other candidate"
+    unraced = sum(one.rung == 0 for one in others)
+    if unraced == len(others):
+        return f"no other candidate was trained; judged by the probe alone: {unraced} of {len(outcome.standings)}"
     higher = [one for one in others if (gap(outcome, one) or 0.0) < 0]
     tied = [one for one in others if is_tied(outcome, one) and one not in higher]
     said = [f"stood higher: {_some([_higher(outcome, one) for one in higher])}"] if higher else []
@@ -154,7 +157,6 @@ def _certainty(outcome: Outcome) -> str:
     else:
         names = _some([escape(one.candidate.model) + _failed(one) for one in tied])
         said.append(f"tied with {names}: where they last met, the validation rows cannot tell them apart")
-    unraced = sum(one.rung == 0 for one in others)
     if unraced:
         said.append(f"judged by the probe alone: {unraced} of {len(outcome.standings)}")
     return "; ".join(said)

@@ -278,6 +278,22 @@ def test_plan_and_page_say_which_rates_are_tried(outcome: Outcome, tmp_path: Pat
     assert "times its rate" not in report.plan_lines(outcome.plan)[0]
 
 
+def test_a_winner_that_was_trained_alone_is_not_compared_with_others(tmp_path: Path) -> None:
+    probes = {"org/a": 0.9, "org/b": 0.1}
+    made = plan(
+        [Candidate(name) for name in probes],
+        Recipe(total_steps=100),
+        seconds_per_step=lambda one: 2.0,
+        probes=probes,
+        probe_survivors=1,
+        policy="successive_halving",
+    )
+    runs = dict.fromkeys(probes, rising(0.8))
+    text = Reader(report.write(select("toy", made, SimulatedTrainer(runs), tmp_path / "race"), tmp_path)).text
+    assert "no other candidate was trained; judged by the probe alone: 1 of 2" in text
+    assert "came within the error" not in text
+
+
 def test_terminal_and_page_say_which_rate_the_winner_went_on_at(outcome: Outcome, tmp_path: Path) -> None:
     chosen = replace(outcome.best, progress=replace(outcome.best.progress, rate_factor=3.0))
     found = replace(outcome, standings=tuple(chosen if one == outcome.best else one for one in outcome.standings))

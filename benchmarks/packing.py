@@ -11,10 +11,11 @@ python benchmarks/packing.py [--trials 4] [--steps 24] [--repeats 3] [--json OUT
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gpu.workload import Piece, Train, checkpoint, opened, pieces, report, row, seconds_for, texts
@@ -47,32 +48,27 @@ def measured(options: argparse.Namespace, folder: Path) -> list[dict[str, object
     trials, short = (pieces(folder, source, options.trials, steps=n, **shape) for n in (options.steps, 1))
     counts = sorted({1, max(1, n_cores() // 2), n_cores()})
     names = {f"one at a time, {n} threads": n for n in counts}
-    times: dict[str, list[float]] = {name: [] for name in (*names, "auto")}
-    apart: list[float] = []
     with ExitStack() as stack:
-        executors = {name: stack.enter_context(opened(work, 1)) for name in names}
-        executors["auto"] = stack.enter_context(opened(work, "auto"))
+        ways: dict[str, Callable[[Sequence[Piece], Path], float]] = {
+            name: partial(seconds_for, stack.enter_context(opened(work, workers)))
+            for name, workers in [*((name, 1) for name in names), ("auto", "auto")]
+        }
         strangers = [stack.enter_context(opened(work, 1)) for _ in range(n_cores())]
+        ways["unconnected"] = partial(seconds_apart, strangers)
+        times: dict[str, list[float]] = {name: [] for name in ways}
         for repeat in range(-2, options.repeats):  # twice to warm up: "auto" begins with one alone
             given = short if repeat < 0 else trials
-            for name, executor in executors.items():
-                seconds = seconds_for(executor, on_threads(given, names.get(name, 1)), folder / f"{name} {repeat}")
+            for name, seconds_of in ways.items():
+                seconds = seconds_of(on_threads(given, names.get(name, 1)), folder / f"{name} {repeat}")
                 if repeat >= 0:
                     times[name].append(seconds)
-            seconds = seconds_apart(strangers, on_threads(given, 1), folder / f"apart {repeat}")
-            if repeat >= 0:
-                apart.append(seconds)
     done = options.trials * options.steps
     rows = [row(f"{name}: throughput", [done / one for one in taken], "steps/s") for name, taken in times.items()]
     best = [min(times[name][repeat] for name in names) for repeat in range(options.repeats)]
-    gains = [alone / together for alone, together in zip(best, times["auto"], strict=True)]
-    bounds = [alone / asunder for alone, asunder in zip(best, apart, strict=True)]
-    return [
-        *rows,
-        row("executors that know nothing of each other", [done / one for one in apart], "steps/s"),
-        row("auto against the best of one at a time", gains, "times"),
-        row("the bound: unconnected executors against that", bounds, "times"),
-    ]
+    gains = {
+        name: [alone / one for alone, one in zip(best, times[name], strict=True)] for name in ("auto", "unconnected")
+    }
+    return [*rows, *(row(f"{name} against the best of one at a time", found, "times") for name, found in gains.items())]
 
 
 def seconds_apart(executors: Sequence[Executor[Piece, Progress]], given: Sequence[Piece], folder: Path) -> float:

@@ -340,7 +340,7 @@ def _check_size(folder: Path, auto_class: str) -> None:
     layers = _most_layers(read_config(folder))
     if layers > MAX_LAYERS:
         raise CheckpointError(f"{folder}/config.json asks for {layers:,} layers; wanted at most {MAX_LAYERS:,}")
-    config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    config = open_config(folder)
     with quiet(), torch.random.fork_rng(devices=[]), torch.device("meta"):
         empty = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
     n_parameters = sum(p.numel() for p in empty.parameters())
@@ -350,6 +350,13 @@ def _check_size(folder: Path, auto_class: str) -> None:
             f"{folder}/config.json asks for {n_parameters:,} parameters and its weights are {n_bytes:,} bytes: the "
             "configuration is another model's, or the weights are not whole"
         )
+
+
+def open_config(folder: Path) -> Any:
+    """The checkpoint's configuration as `transformers` understands it; code that it brings along never runs."""
+    import transformers
+
+    return transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
 
 
 def _most_layers(config: Any) -> int:

@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from selection.backbones import checkpoint_folder, quiet
+from selection.backbones import checkpoint_folder, open_config, quiet
 from selection.datasets import Dataset
 from selection.disk import is_disk_error
 from selection.errors import DatasetError, SelectionError, TrialError
@@ -285,10 +285,8 @@ def _begun_anew(recorded: Progress) -> Progress:
 
 def _width(folder: Path) -> int:
     """How many features a checkpoint's encoder has, as its configuration says; 0 where it does not."""
-    from transformers import AutoConfig
-
     with quiet():
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        config = open_config(folder)
     return int(max(getattr(config, "hidden_sizes", None) or [getattr(config, "hidden_size", 0)]))
 
 

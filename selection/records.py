@@ -15,6 +15,8 @@ Head = Literal["mean", "native"]
 ClassWeights = Literal["none", "balanced"]
 DroppedBecause = Literal["dropped", "failed", "cut off"]
 Policy = Literal["brute_force", "successive_halving", "hyperband", "two_phase", "power_law", "racing"]
+# What a full run must promise to gain to be worth it, where nobody says: half a point.
+PRICE = 0.005
 # 2PS's trends by model: for each share of a run's length, clusters' (mean validation score, mean final score).
 Clusters = Mapping[str, tuple[tuple[tuple[float, float], ...], ...]]
 
@@ -238,7 +240,7 @@ class Plan:
     failures: tuple["Failure", ...] = ()
     left_out: tuple[str, ...] = ()
     policy: Policy = "successive_halving"
-    price: float = 0.005
+    price: float = PRICE
     expected_steps: float | None = None
     trend: Trend | None = None
     clusters: Clusters | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from selection.disk import (
     DiskBudget,
@@ -50,19 +50,6 @@ from selection.trainer import Trainer
 
 Track = Callable[[Event], None]
 Keep = Literal["best", "trials"]
-
-
-@runtime_checkable
-class KeepsFeatures(Protocol):
-    """A trainer whose trials may keep features beside their states, written once."""
-
-    def features_bytes(self, trial: Trial) -> int:
-        """At most how large those of a trial are."""
-        ...
-
-    def kept_features_bytes(self, folder: Path) -> int:
-        """How large those are that a trial's folder keeps."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,20 +257,13 @@ def _admit(run: _Run, piece: _Piece) -> bool:
         BudgetError: with its features it does not fit the disk's budget alone.
     """
     race = run.race()
-    features, kept = _features_bytes(run.trainer, piece)
+    features, kept = run.trainer.features_bytes(piece.trial), run.trainer.kept_features_bytes(piece.folder)
     if features:
         check_budget(run.disk.n_bytes, [piece.trial], features)
     state = max(state_bytes(piece.trial), folder_bytes(piece.folder) - kept)
     growth = growth_bytes(piece.trial, state) + max(0, features - kept)
     give_way = _out(run, race) if run.disk.is_shared(piece.folder) else _worst_first(run, race)
     return run.disk.admit(piece.folder, growth, give_way)
-
-
-def _features_bytes(trainer: Trainer, piece: _Piece) -> tuple[int, int]:
-    """How large the features are that a trial keeps, at most and now."""
-    if not isinstance(trainer, KeepsFeatures):
-        return 0, 0
-    return trainer.features_bytes(piece.trial), trainer.kept_features_bytes(piece.folder)
 
 
 def _worst_first(run: _Run, race: Race) -> list[Path]:

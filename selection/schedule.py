@@ -14,7 +14,7 @@ from typing import get_args
 from selection.errors import BudgetError, InputError
 from selection.halving import hyperband_brackets
 from selection.policies import foresee
-from selection.records import Candidate, Clusters, Plan, Policy, Recipe, Rung, Trend, Trial
+from selection.records import PRICE, Candidate, Clusters, Plan, Policy, Recipe, Rung, Trend, Trial
 
 # Stages of 2PS's fine-selection, where its stops are not given.
 _STAGES = 5
@@ -92,7 +92,7 @@ def plan(
     probes: Mapping[str, float | None] | None = None,
     recalled: Mapping[str, float | None] | None = None,
     policy: Policy = "racing",
-    price: float = 0.005,
+    price: float = PRICE,
     learn: Callable[[Sequence[float]], Learnt] | None = None,
 ) -> Plan:
     """Rungs, evaluation points and cost of a selection among `candidates` (best recalled first).

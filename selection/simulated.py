@@ -90,6 +90,14 @@ class SimulatedTrainer:
         """Removes the weights; the progress stays readable."""
         (folder / "weights").unlink(missing_ok=True)
 
+    def features_bytes(self, trial: Trial) -> int:
+        """None: a recorded run has no features."""
+        return 0
+
+    def kept_features_bytes(self, folder: Path) -> int:
+        """None."""
+        return 0
+
     def _run(self, trial: Trial) -> Recorded:
         if trial.candidate.model not in self.runs:
             raise TrialError(

@@ -44,3 +44,11 @@ class Trainer(Protocol):
     def discard(self, folder: Path) -> None:
         """Frees the disk space of a dropped trial; its recorded progress stays readable."""
         ...
+
+    def features_bytes(self, trial: Trial) -> int:
+        """At most how large the features are that a trial keeps beside its states; they are written once."""
+        ...
+
+    def kept_features_bytes(self, folder: Path) -> int:
+        """How large those are that a trial's folder keeps now."""
+        ...

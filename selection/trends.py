@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from selection.records import Trend
 
@@ -161,17 +161,14 @@ def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
     Cost O(K S^3).
     """
     values = np.array([_row(one, trend) for one in seen])
-    doubts = np.ones(len(values))
-    grid = _grid(values, trend, doubts)
-    likeliest = int(np.argmax([one.log_likelihood - 0.5 * at**2 for one, at in zip(grid, _SPREADS, strict=True)]))
-    doubts = _doubts(values, trend, _spreads(trend)[likeliest])
+    spreads = trend.spread * np.exp(trend.spread_log_sd * _SPREADS)
+    grid, weights = _mixture(values, trend, spreads, np.ones(len(values)))
+    doubts = _doubts(values, trend, float(spreads[np.argmax(weights)]))
     if (doubts > 1.0).any():
-        grid = _grid(values, trend, doubts)
-    log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * _SPREADS**2
-    weights = np.exp(log_weight - log_weight.max())
+        grid, weights = _mixture(values, trend, spreads, doubts)
     return Forecast(
         models=tuple(one.model for one in seen),
-        weights=weights / weights.sum(),
+        weights=weights,
         means=np.stack([one.mean for one in grid]),
         covariances=np.stack([one.covariance for one in grid]),
         in_units=bool(np.isfinite(values[:, PROBE:]).any()),
@@ -259,8 +256,7 @@ def _gains(gains: FloatArray, guess: Trend, scale: float) -> tuple[FloatArray, F
     ratio = np.sqrt(variance / np.where(wide > 0.0, wide, 1.0))
     target = guessed * np.outer(ratio, ratio)
     varied = (_PRIOR_TOGETHER * target + apart.T @ apart) / (_PRIOR_TOGETHER + more)
-    roots, vectors = np.linalg.eigh(varied)
-    return usual, np.asarray((vectors * np.maximum(roots, 0.0)) @ vectors.T)
+    return usual, _positive(varied, 1e-6 * float(variance.max()))
 
 
 def _covariance(values: FloatArray, shares: Sequence[float]) -> FloatArray:
@@ -269,8 +265,13 @@ def _covariance(values: FloatArray, shares: Sequence[float]) -> FloatArray:
     filled = np.nan_to_num(values)
     n = known.T @ known
     mixed = (PRIOR_RUNS * _guess(shares) + filled.T @ filled) / (PRIOR_RUNS + n)
-    roots, vectors = np.linalg.eigh(mixed)
-    return np.asarray((vectors * np.maximum(roots, 1e-3)) @ vectors.T)
+    return _positive(mixed, 1e-3)
+
+
+def _positive(matrix: FloatArray, least: float) -> FloatArray:
+    """The symmetric matrix with no eigenvalue below `least`: cells over different runs need not fit together."""
+    roots, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.maximum(roots, least)) @ vectors.T)
 
 
 def _guess(shares: Sequence[float]) -> FloatArray:
@@ -353,13 +354,15 @@ def _scaled(values: FloatArray, spread: float) -> FloatArray:
     return np.asarray(values / scale)
 
 
-def _spreads(trend: Trend) -> FloatArray:
-    return np.asarray(trend.spread * np.exp(trend.spread_log_sd * _SPREADS))
-
-
-def _grid(values: FloatArray, trend: Trend, doubts: FloatArray) -> list[_Conditional]:
+def _mixture(
+    values: FloatArray, trend: Trend, spreads: FloatArray, doubts: FloatArray
+) -> tuple[list[_Conditional], FloatArray]:
+    """The finals for each spread (G,), and how likely each is (G,)."""
     covariance = np.array(trend.covariance)
-    return [_conditional(values, trend, float(spread), covariance, doubts) for spread in _spreads(trend)]
+    grid = [_conditional(values, trend, float(spread), covariance, doubts) for spread in spreads]
+    log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * _SPREADS**2
+    weights = np.exp(log_weight - log_weight.max())
+    return grid, weights / weights.sum()
 
 
 def _conditional(
@@ -438,7 +441,7 @@ def _doubts(values: FloatArray, trend: Trend, spread: float) -> FloatArray:
             "ki,kij,kj->k", off[np.ix_(members, known)], np.linalg.inv(spread_of), off[np.ix_(members, known)]
         )
         n = max(int(known.sum()), 1)
-        found[members] = np.where(distance > chi2.isf(_EXCEPTION, n), distance / n, 1.0)
+        found[members] = np.where(distance > chdtri(n, _EXCEPTION), distance / n, 1.0)
     return found
 
 
@@ -453,10 +456,6 @@ def _mean(values: FloatArray) -> FloatArray:
     """Column means of what is known; 0 where nothing is."""
     n = np.isfinite(values).sum(axis=0)
     return np.asarray(np.nansum(values, axis=0) / np.maximum(n, 1))
-
-
-def _sd(values: FloatArray) -> FloatArray:
-    return np.sqrt(_mean((values - _mean(values)) ** 2))
 
 
 def _rows(matrix: FloatArray) -> tuple[tuple[float, ...], ...]:

@@ -65,13 +65,13 @@ def trained_weights(recipe: Recipe) -> str:
 
 
 def rates_tried(recipe: Recipe) -> str:
-    """Which learning rates a recipe chooses from; empty where there is one.
+    """Which learning rates a recipe with `rate_factors` chooses from.
 
     >>> rates_tried(Recipe(rate_factors=(0.3, 1.0)))
     'each candidate at the best of 0.3, 1 times its rate'
     """
     tried = ", ".join(f"{factor:g}" for factor in recipe.rate_factors)
-    return f"each candidate at the best of {tried} times its rate" if tried else ""
+    return f"each candidate at the best of {tried} times its rate"
 
 
 def rates_chosen(standings: Iterable[Standing]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from selection.executors.executor import Site, site_of
 from selection.executors.packing import Workers
-from selection.records import Candidate, Failure, Outcome, Pick, Plan, Policy, Recipe
+from selection.records import PRICE, Candidate, Failure, Outcome, Pick, Plan, Policy, Recipe
 from zoo_graph.errors import InputError
 from zoo_graph.identity import check_datasets, dataset_record, is_local, taken_names
 from zoo_graph.ingest import record_outcome
@@ -37,7 +37,7 @@ def plan(
     workers: Workers | Site = 1,
     eval_points: int = 8,
     policy: Policy = "racing",
-    price: float = 0.005,
+    price: float = PRICE,
     track: Any = None,
 ) -> Plan:
     """What `Zoo.plan` promises, on a connection and the zoo's folder."""
@@ -51,6 +51,8 @@ def plan(
     from selection.trends import learn_trend
     from zoo_graph.curves import learn_past
 
+    if not candidates:
+        raise InputError("got no candidates to plan for; wanted picks of recommend(), or candidates")
     recipe = recipe or recipe_for(dataset, precision=default_precision(default_device()))
     check_datasets(connection, [dataset])
     taken = taken_names(connection, candidates)
@@ -230,7 +232,7 @@ def selection_folder(
     candidates: Sequence[Candidate],
     recipe: Recipe | None,
     policy: Policy = "racing",
-    price: float = 0.005,
+    price: float = PRICE,
 ) -> Path:
     """Where a selection without a folder of its own lives: named for dataset, candidates, recipe, policy and price.
 

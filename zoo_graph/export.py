@@ -12,7 +12,7 @@ from typing import Any
 from zoo_graph import queries
 from zoo_graph.aliases import plain_name
 from zoo_graph.errors import InputError
-from zoo_graph.metrics import find_metric
+from zoo_graph.metrics import declared_metric, find_metric, reported
 from zoo_graph.store.connection import Connection
 
 NODES_AT_ONCE = 5000
@@ -91,21 +91,15 @@ def _results(connection: Connection, models: Sequence[str]) -> Iterator[list[Any
         connection, models, "MEASURED", queries.EXPORT_RESULTS
     ):
         known = find_metric(metric)
-        direction = known.direction if known else _direction(value, score)
+        measure = known or declared_metric(metric, _direction(value, score))
         *conditions, curve, steps = rest
-        reported = [_as_reported(point, unit, direction) for point in curve or ()]
-        yield [model, dataset, metric, value, unit, None if known else direction, *conditions, reported, steps]
+        points = [reported(measure, point, unit) for point in curve or ()]
+        yield [model, dataset, metric, value, unit, None if known else measure.direction, *conditions, points, steps]
 
 
 def _direction(value: float, score: float) -> str:
     """The direction of a metric that was declared when it was imported: its score has the other sign."""
     return "smaller" if value * score < 0 else "larger"
-
-
-def _as_reported(score: float, unit: str, direction: str) -> float:
-    """A point of a curve as its result's value is: in its unit and direction, as an import takes it."""
-    signed = score if direction == "larger" else 0.0 - score
-    return round(signed * 100, 10) if unit == "percent" else signed
 
 
 def _edges(connection: Connection, sources: Sequence[str], kind: str, statement: str) -> Iterator[list[Any]]:

@@ -140,6 +140,12 @@ def comparable(metric: Metric, value: float, unit: str) -> float:
     return scaled if metric.direction == "larger" else 0.0 - scaled
 
 
+def reported(metric: Metric, score: float, unit: str) -> float:
+    """Returns the value that `comparable` makes this score of."""
+    signed = score if metric.direction == "larger" else 0.0 - score
+    return round(signed * 100, 10) if unit == "percent" else signed
+
+
 def score_bounds(name: str) -> tuple[float, float] | None:
     """What a score of the metric of this name (larger is better) can be; None where that is not known."""
     metric = find_metric(name)

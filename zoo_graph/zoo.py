@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from selection.executors.executor import Site
 from selection.executors.packing import Workers
-from selection.records import Candidate, Failure, Measurement, Outcome, Pick, Plan, Policy, Recall, Recipe
+from selection.records import PRICE, Candidate, Failure, Measurement, Outcome, Pick, Plan, Policy, Recall, Recipe
 from zoo_graph.store import Connection, open_store
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Zoo:
         workers: Workers | Site = 1,
         eval_points: int = 8,
         policy: Policy = "racing",
-        price: float = 0.005,
+        price: float = PRICE,
         track: Any = None,
     ) -> Plan:
         """Rungs, candidates and expected seconds of a selection, before any fine-tune.
@@ -227,16 +227,12 @@ class Zoo:
             InputError: no candidates, none that can be opened, or the zoo knows another dataset of that name.
         """
         from zoo_graph import choice
-        from zoo_graph.errors import InputError
 
-        candidates = choice.candidates_in(picks)
-        if not candidates:
-            raise InputError("got no candidates to plan for; wanted picks of recommend(), or candidates")
         return choice.plan(
             self.connection,
             self.folder,
             dataset,
-            candidates,
+            choice.candidates_in(picks),
             recipe=recipe,
             budget_seconds=budget_seconds,
             workers=workers,
@@ -281,7 +277,7 @@ class Zoo:
             candidates, recipe = choice.candidates_in(picks), planning.get("recipe")
             policy, price = planning.get("policy"), planning.get("price")
         named = self.selection_folder(
-            dataset, candidates, recipe, policy or "racing", 0.005 if price is None else price
+            dataset, candidates, recipe, policy or "racing", PRICE if price is None else price
         )
         where = named if folder is None else Path(folder)
         plan = (
@@ -379,7 +375,7 @@ class Zoo:
         candidates: Sequence[Candidate],
         recipe: Recipe | None,
         policy: Policy = "racing",
-        price: float = 0.005,
+        price: float = PRICE,
     ) -> Path:
         """Where a selection without a folder of its own lives: named for dataset, candidates, recipe, policy and price.
 

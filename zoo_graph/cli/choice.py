@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selection.records import PRICE
 from zoo_graph.cli.candidates import read_candidates
 from zoo_graph.cli.options import (
     BatchOption,
@@ -68,7 +69,7 @@ def plan(
     executor: ExecutorOption = "local",
     ray_address: RayOption = None,
     policy: PolicyOption = "racing",
-    price: PriceOption = 0.005,
+    price: PriceOption = PRICE,
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,
@@ -134,7 +135,7 @@ def select(
     ray_address: RayOption = None,
     disk: DiskOption = None,
     policy: PolicyOption = "racing",
-    price: PriceOption = 0.005,
+    price: PriceOption = PRICE,
     name: NameOption = None,
     text: TextOption = None,
     label: LabelOption = None,

@@ -1,6 +1,7 @@
 """Subcommand recommend."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -30,7 +31,6 @@ from zoo_graph.cli.output import FAILED, as_jsonl, probing, say, show, table
 
 if TYPE_CHECKING:
     from selection.datasets import Dataset
-    from selection.metrics import Task
     from selection.records import Pick, Recall
     from zoo_graph.zoo import Zoo
 
@@ -95,7 +95,7 @@ def recommend(
     # Without a model of the user's own an empty zoo has nothing to say: where there is none, its name is mistaken.
     with open_or_make_zoo(zoo, checkpoints) if listed(models) else open_zoo(zoo, checkpoints) as opened:
         found = opened.recommend(
-            _dataset_or_id(opened, dataset, name, text, label, task, max_train),
+            _dataset_or_id(opened, dataset, partial(load_dataset, dataset, name, text, label, task, max_train, None)),
             k,
             models=listed(models),
             proxies=not no_proxies,
@@ -151,22 +151,14 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in parts)
 
 
-def _dataset_or_id(
-    zoo: "Zoo",
-    source: str,
-    name: str | None,
-    text: str | None,
-    label: str | None,
-    task: "Task | None",
-    max_train: int | None,
-) -> "Dataset | str":
+def _dataset_or_id(zoo: "Zoo", source: str, load: Callable[[], "Dataset"]) -> "Dataset | str":
     if not Path(source).exists() and zoo.holds_dataset(source):
         return source
     from selection.errors import DatasetError
     from zoo_graph.errors import UnknownNameError
 
     try:
-        return load_dataset(source, name, text, label, task, max_train, None)
+        return load()
     except DatasetError:
         if Path(source).exists():
             raise

@@ -185,11 +185,10 @@ def race(target: Target, field: Field, k: int, way: Way) -> Race:
         learn=(lambda shares: learnt(target, tuple(shares), way.policy)) if way.with_past else None,
     )
     runs = {model: whole_run(made, field[model]) for model in order}
-    raced = rehearse(made, runs)
-    end = {model: runs[model].curve[-1] for model in raced[-1]}
-    winner = ranked(end, target.probes)[0]
+    rehearsal = rehearse(made, runs)
+    winner = rehearsal.winner
     picked = ranked({model: field[model].progress.curve[-1] for model in order}, target.probes)[0]
-    steps = trained(made, raced)
+    steps = trained(made, rehearsal.raced)
     seconds = sum(rates[model] * n for model, n in steps.items())
     return Race(
         regret=100 * (field[picked].test_score - field[winner].test_score),

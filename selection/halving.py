@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -35,27 +36,49 @@ def _worst_last(score: float | None, missing: float = -math.inf) -> float:
     return -missing if score is None or math.isnan(score) else -score
 
 
-def worth_racing(draws: FloatArray, left: Sequence[float], *, price: float, at_most: int) -> tuple[int, ...]:
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What it may show to train on up to a later stop, after which the best expected goes on to the end alone.
+
+    `draws` (n, K) are joint draws of the final scores that will be expected then, `costs` (K,) what training each up to
+    there costs, `rest` what the one costs from there; in scores.
+    """
+
+    draws: FloatArray
+    costs: FloatArray
+    rest: float
+
+    def among(self, places: Sequence[int]) -> "Prospect":
+        """The same of these candidates only."""
+        return Prospect(self.draws[:, places], self.costs[places], self.rest)
+
+
+def worth_racing(prospects: Sequence[Prospect], *, at_most: int) -> tuple[int, ...]:
     """Places of the candidates worth training on, best first; one at least.
 
-    `draws` (n, K) are joint draws of the final scores, `left` (K,) the shares of a full run that each still has to
-    train. The next to be taken is the one that raises the expected best of those taken by most, less what training it
-    costs at `price` (score for a full run); nobody who raises it by less than that is taken. So a sure winner races
-    alone, candidates that cannot be told apart race on, and one that only copies another's chances does not.
+    For each stop ahead, the next to be taken is the one that raises the expected best of those taken by most, less what
+    training it costs; nobody who raises it by less than that is taken. The stop counts at which most is gained in all,
+    the first of equals. So a sure winner races alone, and so does the best of candidates that more training will not
+    tell apart; those that it will tell apart race on, and one that only copies another's chances does not.
     """
-    cost = price * np.asarray(left)
-    best = np.full(len(draws), -np.inf)
+    found = [_worth(one, at_most) for one in prospects]
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _worth(ahead: Prospect, at_most: int) -> tuple[float, tuple[int, ...]]:
+    """What is gained in all, and by whom."""
+    gained, best = -math.inf, np.full(len(ahead.draws), -np.inf)
     taken: list[int] = []
-    while len(taken) < min(at_most, draws.shape[1]):
-        with_each = np.maximum(best[:, None], draws).mean(axis=0)
-        net = with_each - cost - (best.mean() if taken else 0.0)
+    while len(taken) < min(at_most, ahead.draws.shape[1]):
+        net = np.maximum(best[:, None], ahead.draws).mean(axis=0) - ahead.costs - (best.mean() if taken else 0.0)
         net[taken] = -np.inf
         place = int(np.argmax(net))
         if taken and net[place] <= 0.0:
             break
+        gained = net[place] + (gained if taken else 0.0)
         taken.append(place)
-        best = np.maximum(best, draws[:, place])
-    return tuple(taken)
+        best = np.maximum(best, ahead.draws[:, place])
+    return gained - ahead.rest, tuple(taken)
 
 
 def two_phase_survivors(

@@ -410,9 +410,15 @@ def _notes(outcome: Outcome) -> str:
     how = (
         f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, "
         f"learning rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} "
-        f"warm-up steps, seed {recipe.seed}. The winner was chosen by validation scores alone."
+        f"warm-up steps, seed {recipe.seed}. The winner was chosen by {_chosen_by(outcome.plan)}."
     )
     if chosen := rates_chosen(outcome.standings):
         how += f" Rates: {chosen}."
     said = notes(outcome)
     return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"
+
+
+def _chosen_by(plan: Plan) -> str:
+    if plan.policy == "racing":
+        return "what recall, probes and validation scores together let expect, never by test scores"
+    return "validation scores alone"

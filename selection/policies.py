@@ -8,6 +8,7 @@ from itertools import accumulate
 import numpy as np
 
 from selection.halving import (
+    Prospect,
     hyperband_brackets,
     hyperband_survivors,
     probe_survivors,
@@ -17,7 +18,7 @@ from selection.halving import (
 )
 from selection.other_trends import clustered_final, power_law_final
 from selection.records import Plan, Progress, Trend, Trial
-from selection.trends import Forecast, Seen, default_trend, forecast, simulate
+from selection.trends import Forecast, Seen, default_trend, forecast, prospects, simulate
 
 _N_DRAWS = 2000
 
@@ -69,8 +70,26 @@ def survivors(facts: Facts) -> tuple[str, ...]:
     return _order(facts)[: facts.n_survivors]
 
 
-def rehearse(plan: Plan, runs: Mapping[str, Progress]) -> tuple[tuple[str, ...], ...]:
-    """Who trains in each rung after the probe, where every candidate's whole run is known."""
+def best_of(facts: Facts) -> tuple[str, ...]:
+    """Those alive, who have trained to the end, best first: by validation score; with policy "racing" by all that is
+    known of each, as its decisions go."""
+    if facts.plan.policy != "racing":
+        return _order(facts)
+    made = forecast_at(facts, (*facts.alive, *facts.spare))
+    end = dict(zip(made.models, map(float, made.mean), strict=True))
+    return ranked({model: end[model] for model in facts.alive}, facts.probes)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A race whose every run is known: who trains in each rung after the probe, and who wins."""
+
+    raced: tuple[tuple[str, ...], ...]
+    winner: str
+
+
+def rehearse(plan: Plan, runs: Mapping[str, Progress]) -> Rehearsal:
+    """The race among the plan's candidates, where every candidate's whole run is known."""
     models = tuple(trial.candidate.model for trial in plan.trials)
     facts = Facts(plan, 0, models, (), {}, {trial.candidate.model: trial.probe for trial in plan.trials})
     raced = []
@@ -80,7 +99,7 @@ def rehearse(plan: Plan, runs: Mapping[str, Progress]) -> tuple[tuple[str, ...],
         out = tuple(model for model in models if model not in going_on)
         reached = {model: _until(runs[model], stop.until_step) for model in going_on}
         facts = Facts(plan, rung, going_on, out, {**facts.progress, **reached}, facts.probes)
-    return tuple(raced)
+    return Rehearsal(tuple(raced), best_of(facts)[0])
 
 
 def foresee(plan: Plan) -> tuple[tuple[int, ...], ...]:
@@ -96,7 +115,7 @@ def foresee(plan: Plan) -> tuple[tuple[int, ...], ...]:
     for place in range(n_races):
         ends, _ = simulate(_trend(plan), seen, np.random.default_rng((trial.recipe.seed, place)))
         runs = {one.model: Progress(trial.recipe.total_steps, trial.eval_steps, one.scores, 0.0, 0.0) for one in ends}
-        sizes.append(tuple(map(len, rehearse(plan, runs))))
+        sizes.append(tuple(map(len, rehearse(plan, runs).raced)))
     return tuple(sizes)
 
 
@@ -116,24 +135,32 @@ def forecast_at(facts: Facts, models: Sequence[str]) -> Forecast:
 
 
 def chances(facts: Facts, made: Forecast) -> dict[str, float]:
-    """By model: the probability that it ends best of those forecast, by the draws that the decision goes by."""
+    """By model: the probability that it ends best of those forecast."""
     draws = made.draws(_N_DRAWS, _generator(facts))
     wins = np.bincount(draws.argmax(axis=1), minlength=len(made.models)) / len(draws)
     return dict(zip(made.models, map(float, wins), strict=True))
 
 
 def _racing(facts: Facts) -> tuple[str, ...]:
-    found = forecast_at(facts, (*facts.alive, *facts.spare))
-    draws = found.draws(_N_DRAWS, _generator(facts))
-    left = [_left(facts, model) for model in found.models]
-    open_to = list(range(len(found.models)))
+    models = tuple(sorted((*facts.alive, *facts.spare)))
+    stops = [rung.until_step for rung in facts.plan.rungs[facts.rung + 1 :]]
+    total = facts.trial(models[0]).recipe.total_steps
+    found = prospects(_trend(facts.plan), [_seen(facts, model) for model in models], [stop / total for stop in stops])
+    # One dropped before starts anew.
+    reached = np.array([0 if model in facts.spare else facts.step for model in models])
+    price = facts.plan.price / total
+    ahead = [
+        Prospect(one.draws(_N_DRAWS, _generator(facts)), price * (stop - reached), price * (total - stop))
+        for one, stop in zip(found, stops, strict=True)
+    ]
+    expected = found[0].mean
+    open_to = list(range(len(models)))
     while True:
-        still = [left[place] for place in open_to]
-        taken = worth_racing(draws[:, open_to], still, price=facts.plan.price, at_most=facts.n_survivors)
+        taken = worth_racing([one.among(open_to) for one in ahead], at_most=facts.n_survivors)
         places = [open_to[place] for place in taken]
-        back = [place for place in places if found.models[place] in facts.spare]
-        if not back or _within_worst(facts, {found.models[place] for place in places}):
-            return tuple(found.models[place] for place in sorted(places, key=lambda place: -found.mean[place]))
+        back = [place for place in places if models[place] in facts.spare]
+        if not back or _within_worst(facts, {models[place] for place in places}):
+            return tuple(models[place] for place in sorted(places, key=lambda place: -expected[place]))
         open_to.remove(back[-1])
 
 
@@ -160,13 +187,6 @@ def _within_worst(facts: Facts, going_on: Set[str]) -> bool:
         return all(mine <= planned for mine, planned in zip(*sums, strict=True))
 
     return fits(lambda step: step) and fits(lambda step: sum(point <= step for point in trials[0].eval_steps))
-
-
-def _left(facts: Facts, model: str) -> float:
-    """The share of a full run that the candidate still has to train; one dropped before starts anew."""
-    if model in facts.spare:
-        return 1.0
-    return 1.0 - facts.step / facts.trial(model).recipe.total_steps
 
 
 def _two_phase(facts: Facts) -> tuple[str, ...]:

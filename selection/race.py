@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from selection.halving import hyperband_brackets, ranked, ranked_by_probe
-from selection.policies import Facts, chances, forecast_at, score_at
+from selection.policies import Facts, best_of, chances, forecast_at, score_at
 from selection.records import DroppedBecause, Estimate, Expected, Plan, Progress, Rung, Standing, Trial
 from selection.trends import Forecast
 from selection.wording import percent, stop_name
@@ -157,11 +157,13 @@ class Race:
         )
 
     def finalists(self) -> tuple[str, ...]:
-        """Who may win, best first: the last rung's candidates; after a cut-off, whoever has trained at all."""
+        """Who may win, best first: the last rung's candidates; after a cut-off, by score, whoever has trained at all."""
         trained = [model for model in self.alive() if self.reached.get(model, 0) > 0]
         if self.cut_off and not trained:
             return tuple(model for model in self.reserves() if self.reached.get(model, 0) > 0)
-        return self.ranking(trained)
+        last = len(self.plan.rungs) - 1
+        is_run = bool(trained) and all(self.reached.get(model, 0) == last for model in self.alive())
+        return best_of(self.facts()) if is_run else self.ranking(trained)
 
 
 def replay(plan: Plan, events: Iterable[Event]) -> Race:
@@ -275,7 +277,10 @@ def _why(
         return "dropped", _why_dropped(race, model, expected)
     if race.cut_off and race.reached.get(model, 0) < len(race.plan.rungs) - 1:
         return "cut off", f"the clock ended the race before step {race.current.until_step}"
-    return None, f"below the winner at step {race.progress[model].step}"
+    step, winner = race.progress[model].step, race.finalists()[0]
+    if score_at(race.progress[model], step) >= score_at(race.progress[winner], step):
+        return None, f"expected to be below the winner, by all that is known at step {step}"
+    return None, f"below the winner at step {step}"
 
 
 def _why_dropped(race: Race, model: str, expected: Sequence[Expected]) -> str:

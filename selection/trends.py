@@ -114,7 +114,8 @@ def learn_trend(
     towards its community's (`communities` by model) by how much such means vary between models and between communities;
     a model of a community that never ran is taken for an average one of it. Gains vary together (a hard test part
     moves all of them): over fields, their variances are shrunk to the guess as if that were four fields, their
-    correlations as if sixteen; of a column that no field knows, the guess is all.
+    correlations as if sixteen; of a column that no field knows, the guess is all. A probe starts nowhere: a model whose
+    probes lie above what its noisy final scores let expect is a good one, so its probe is left as it is.
     """
     fields = [one for one in _fields(curves, shares) if one is not None]
     if not fields:
@@ -160,19 +161,29 @@ def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
     usual. An exception (a run that broke) tells little of the level, and its own end is as uncertain as it is far off.
     Cost O(K S^3).
     """
-    values = np.array([_row(one, trend) for one in seen])
-    spreads = trend.spread * np.exp(trend.spread_log_sd * _SPREADS)
-    grid, weights = _mixture(values, trend, spreads, np.ones(len(values)))
-    doubts = _doubts(values, trend, float(spreads[np.argmax(weights)]))
-    if (doubts > 1.0).any():
-        grid, weights = _mixture(values, trend, spreads, doubts)
-    return Forecast(
-        models=tuple(one.model for one in seen),
-        weights=weights,
-        means=np.stack([one.mean for one in grid]),
-        covariances=np.stack([one.covariance for one in grid]),
-        in_units=bool(np.isfinite(values[:, PROBE:]).any()),
-    )
+    held = _held(trend, seen)
+    return _as_forecast(held, [one.covariance for one in held.grid])
+
+
+def prospects(trend: Trend, seen: Sequence[Seen], shares: Sequence[float]) -> list[Forecast]:
+    """For each of these shares of a run what will be expected of the final scores, once all are seen up to there.
+
+    Means are those of `forecast`. Covariances are of the expectations then, as deviations from the candidates' mean:
+    today's of the final scores less what will still be open (a Gaussian's does not hang on what is seen). So noise that
+    no curve resolves promises nothing.
+    """
+    held = _held(trend, seen)
+    centring = np.eye(len(seen)) - 1.0 / len(seen)
+    covariance = np.array(trend.covariance)
+    found = []
+    for share in shares:
+        values = held.values.copy()
+        n_points = CURVE + sum(at <= share + 1e-9 for at in trend.shares)
+        values[:, CURVE:n_points] = np.nan_to_num(values[:, CURVE:n_points])
+        open_then = [_conditional(values, trend, s, covariance, held.doubts).covariance for s in held.spreads]
+        told = [centring @ (now.covariance - then) @ centring for now, then in zip(held.grid, open_then, strict=True)]
+        found.append(_as_forecast(held, told))
+    return found
 
 
 def simulate(trend: Trend, seen: Sequence[Seen], rng: np.random.Generator) -> tuple[list[Seen], FloatArray]:
@@ -260,12 +271,19 @@ def _gains(gains: FloatArray, guess: Trend, scale: float) -> tuple[FloatArray, F
 
 
 def _covariance(values: FloatArray, shares: Sequence[float]) -> FloatArray:
-    """(q, q) second moments of what both columns know, shrunk to the guess and made positive definite."""
+    """(q, q) second moments of what both columns know, shrunk to the guess and made positive definite.
+
+    A column that no run has goes with the others as the guess's regression on them has it.
+    """
     known = np.isfinite(values).astype(float)
     filled = np.nan_to_num(values)
-    n = known.T @ known
-    mixed = (PRIOR_RUNS * _guess(shares) + filled.T @ filled) / (PRIOR_RUNS + n)
-    return _positive(mixed, 1e-3)
+    n, guess = known.T @ known, _guess(shares)
+    mixed = (PRIOR_RUNS * guess + filled.T @ filled) / (PRIOR_RUNS + n)
+    has = np.diagonal(n) > 0
+    learnt = _positive(mixed[np.ix_(has, has)], 1e-3)
+    slope = np.eye(len(n))[:, has]
+    slope[~has] = guess[np.ix_(~has, has)] @ np.linalg.inv(guess[np.ix_(has, has)])
+    return np.asarray(guess + slope @ (learnt - guess[np.ix_(has, has)]) @ slope.T)
 
 
 def _positive(matrix: FloatArray, least: float) -> FloatArray:
@@ -288,14 +306,14 @@ def _guess(shares: Sequence[float]) -> FloatArray:
 def _shifts(
     values: FloatArray, names: Sequence[str], covariance: FloatArray, communities: Mapping[str, str]
 ) -> dict[str, FloatArray]:
-    """(q,) by model: how its probe and points stand beside what its final score lets expect, on average; shrunk.
+    """(q,) by model: how its points stand beside what its final score lets expect, on average; shrunk.
 
     A model's mean is its community's effect, its own and an error; variances are by moments, of pairs within a
     community the first's (empirical Bayes, a nested random effect). Also for models of `communities` without a run.
     """
     slope = covariance[FINAL] / covariance[FINAL, FINAL]
     rest = values - values[:, [FINAL]] * slope
-    rest[:, [FINAL, RECALLED]] = 0.0
+    rest[:, :CURVE] = 0.0
     ran, owner = np.unique(names, return_inverse=True)
     models = [*map(str, ran), *sorted(set(communities) - set(ran))]
     counts = np.array([np.isfinite(rest[owner == place]).sum(axis=0) for place in range(len(models))])
@@ -354,12 +372,45 @@ def _scaled(values: FloatArray, spread: float) -> FloatArray:
     return np.asarray(values / scale)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is held of the finals: for each of the `spreads` (G,) its `grid` place and weight (G,); by `values` (K, q)
+    seen and their `doubts` (K,)."""
+
+    models: tuple[str, ...]
+    values: FloatArray
+    doubts: FloatArray
+    spreads: tuple[float, ...]
+    grid: list[_Conditional]
+    weights: FloatArray
+
+
+def _held(trend: Trend, seen: Sequence[Seen]) -> _Held:
+    values = np.array([_row(one, trend) for one in seen])
+    spreads = tuple(map(float, trend.spread * np.exp(trend.spread_log_sd * _SPREADS)))
+    grid, weights = _mixture(values, trend, spreads, np.ones(len(values)))
+    doubts = _doubts(values, trend, spreads[int(np.argmax(weights))])
+    if (doubts > 1.0).any():
+        grid, weights = _mixture(values, trend, spreads, doubts)
+    return _Held(tuple(one.model for one in seen), values, doubts, spreads, grid, weights)
+
+
+def _as_forecast(held: _Held, covariances: Sequence[FloatArray]) -> Forecast:
+    return Forecast(
+        models=held.models,
+        weights=held.weights,
+        means=np.stack([one.mean for one in held.grid]),
+        covariances=np.stack(covariances),
+        in_units=bool(np.isfinite(held.values[:, PROBE:]).any()),
+    )
+
+
 def _mixture(
-    values: FloatArray, trend: Trend, spreads: FloatArray, doubts: FloatArray
+    values: FloatArray, trend: Trend, spreads: Sequence[float], doubts: FloatArray
 ) -> tuple[list[_Conditional], FloatArray]:
     """The finals for each spread (G,), and how likely each is (G,)."""
     covariance = np.array(trend.covariance)
-    grid = [_conditional(values, trend, float(spread), covariance, doubts) for spread in spreads]
+    grid = [_conditional(values, trend, spread, covariance, doubts) for spread in spreads]
     log_weight = np.array([one.log_likelihood for one in grid]) - 0.5 * _SPREADS**2
     weights = np.exp(log_weight - log_weight.max())
     return grid, weights / weights.sum()

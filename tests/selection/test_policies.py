@@ -9,14 +9,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from selection.halving import hyperband_brackets, two_phase_survivors, worth_racing
+from selection.halving import Prospect, hyperband_brackets, two_phase_survivors, worth_racing
 from selection.other_trends import learn_clusters
-from selection.policies import Facts, _until, chances, forecast_at, foresee, rehearse, survivors
+from selection.policies import Facts, _until, best_of, chances, forecast_at, foresee, rehearse, survivors
 from selection.records import Candidate, Plan, Policy, Progress, Recipe
 from selection.runner import select
 from selection.schedule import Learnt, plan
 from selection.simulated import Recorded, SimulatedTrainer
-from selection.trends import Curve, learn_trend
+from selection.trends import Curve, FloatArray, learn_trend
 
 RECIPE = Recipe(total_steps=80, warmup_steps=5)
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -91,20 +91,20 @@ def steps(made: Plan, raced: Sequence[Sequence[str]]) -> int:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_each_policy_ends_with_the_best_where_scores_tell_it(policy: Policy) -> None:
     made = planned(NAMES, policy, PROBES, past())
-    raced = rehearse(made, run_of(made, FINALS))
+    raced = rehearse(made, run_of(made, FINALS)).raced
     assert "m9" in raced[-1]
     assert len(raced) == len(made.rungs) - 1
 
 
 def test_brute_force_trains_all_to_the_end() -> None:
     made = planned(NAMES, "brute_force", PROBES)
-    assert rehearse(made, run_of(made, FINALS)) == (tuple(reversed(NAMES)),)
+    assert rehearse(made, run_of(made, FINALS)).raced == (tuple(reversed(NAMES)),)
 
 
 def test_two_phase_spends_what_halving_each_of_five_stages_does_or_less() -> None:
     made = planned(NAMES, "two_phase", PROBES, past())
     assert [rung.n_candidates for rung in made.rungs[1:]] == [10, 5, 2, 1, 1]
-    assert steps(made, rehearse(made, run_of(made, FINALS))) <= 19 * 16
+    assert steps(made, rehearse(made, run_of(made, FINALS)).raced) <= 19 * 16
 
 
 def test_two_phase_drops_who_is_behind_in_score_and_in_predicted_end() -> None:
@@ -133,14 +133,14 @@ def test_hyperband_halves_one_bracket_and_trains_another_through() -> None:
     brackets = hyperband_brackets(NAMES, 3)
     assert sorted(np.bincount(list(brackets.values()))) == [3, 3, 4]
     made = planned(NAMES, "hyperband", PROBES)
-    raced = rehearse(made, run_of(made, FINALS))
+    raced = rehearse(made, run_of(made, FINALS)).raced
     assert [len(models) for models in raced] == [10, 8, 6, 5]
     assert [rung.n_candidates for rung in made.rungs[1:]] == [10, 8, 6, 5]
 
 
 def test_racing_spends_less_than_halving_where_the_past_tells_the_end() -> None:
     racing, halving = (planned(NAMES, policy, PROBES, past()) for policy in ("racing", "successive_halving"))
-    spent = [steps(made, rehearse(made, run_of(made, FINALS))) for made in (racing, halving)]
+    spent = [steps(made, rehearse(made, run_of(made, FINALS)).raced) for made in (racing, halving)]
     assert spent[0] < 0.75 * spent[1]
 
 
@@ -148,30 +148,76 @@ def test_racing_spends_less_than_halving_where_the_past_tells_the_end() -> None:
 def test_racing_never_lets_more_go_on_than_halving_would(seed: int) -> None:
     rng = np.random.default_rng(seed)
     made = planned(NAMES, "racing", None, (), price=0.0)
-    raced = rehearse(made, run_of(made, dict.fromkeys(NAMES, 0.7), rng))
+    raced = rehearse(made, run_of(made, dict.fromkeys(NAMES, 0.7), rng)).raced
     for models, rung in zip(raced, made.rungs, strict=False):
         assert len(models) <= rung.n_survivors
 
 
 def test_a_dear_run_is_given_to_one_candidate_only() -> None:
     made = planned(NAMES, "racing", PROBES, past(), price=10.0)
-    assert [len(models) for models in rehearse(made, run_of(made, FINALS))] == [1] * (len(made.rungs) - 1)
+    assert [len(models) for models in rehearse(made, run_of(made, FINALS)).raced] == [1] * (len(made.rungs) - 1)
 
 
-def test_a_sure_winner_races_alone_and_equal_ones_race_on() -> None:
+def ahead(draws: FloatArray, each: float = 0.0025, rest: float = 0.0025) -> Prospect:
+    """What half a run shows, at half a point for a whole one."""
+    return Prospect(draws, np.full(draws.shape[1], each), rest)
+
+
+def test_a_sure_winner_races_alone_and_those_that_a_stop_tells_apart_race_on() -> None:
     rng = np.random.default_rng(0)
-    sure = np.array([0.9, 0.8]) + 0.001 * rng.standard_normal((500, 2))
-    equal = np.array([0.8, 0.8]) + 0.05 * rng.standard_normal((500, 2))
-    assert worth_racing(sure, [0.5, 0.5], price=0.005, at_most=2) == (0,)
-    assert sorted(worth_racing(equal, [0.5, 0.5], price=0.005, at_most=2)) == [0, 1]
-    assert len(worth_racing(equal, [0.5, 0.5], price=0.005, at_most=1)) == 1
+    sure = ahead(np.array([0.9, 0.8]) + 0.001 * rng.standard_normal((500, 2)))
+    open_then = ahead(np.array([0.8, 0.8]) + 0.001 * rng.standard_normal((500, 2)))
+    told = ahead(np.array([0.8, 0.8]) + 0.05 * rng.standard_normal((500, 2)))
+    assert worth_racing([sure], at_most=2) == (0,)
+    assert len(worth_racing([open_then], at_most=2)) == 1
+    assert sorted(worth_racing([told], at_most=2)) == [0, 1]
+    assert len(worth_racing([told], at_most=1)) == 1
+
+
+def test_of_the_stops_ahead_the_one_at_which_most_is_gained_counts() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((500, 2))
+    soon, late = ahead(0.8 + 0.0001 * noise, 0.001, 0.004), ahead(0.8 + 0.05 * noise, 0.005, 0.0)
+    assert len(worth_racing([soon], at_most=2)) == 1
+    assert sorted(worth_racing([soon, late], at_most=2)) == [0, 1]
+    dear = ahead(0.8 + 0.05 * noise, 0.1, 0.0)
+    assert len(worth_racing([soon, dear], at_most=2)) == 1
 
 
 def test_one_that_copies_the_chances_of_another_is_not_worth_a_run() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.standard_normal((2, 500))
     draws = np.column_stack([one, one - 0.01, other - 0.5])
-    assert worth_racing(draws, [1.0, 1.0, 1.0], price=0.005, at_most=2) == (0, 2)
+    assert worth_racing([ahead(draws, 0.005, 0.0)], at_most=2) == (0, 2)
+
+
+def test_where_curves_tell_nothing_of_the_end_nobody_is_trained_to_see_one() -> None:
+    rng = np.random.default_rng(6)
+
+    def fields(tells: bool) -> list[Curve]:
+        runs = past(6, 24)
+        blurred = [tuple(0.7 + 0.05 * rng.standard_normal(4)) for _ in runs]
+        return [
+            replace(run, probe=math.nan, scores=run.scores if tells else one)
+            for run, one in zip(runs, blurred, strict=True)
+        ]
+
+    told, untold = (planned(NAMES, "racing", None, fields(tells)) for tells in (True, False))
+    assert [len(survivors(Facts(made, 0, tuple(NAMES), (), {}, {}))) for made in (told, untold)] == [5, 1]
+
+
+def test_the_winner_of_a_race_is_who_is_expected_best_by_all_that_is_known() -> None:
+    rng = np.random.default_rng(7)
+    runs = [replace(run, recalled=run.final / 0.05) for run in past(7, 24)]
+    noisy = [replace(run, scores=tuple(np.array(run.scores) + 0.05 * rng.standard_normal(4))) for run in runs]
+    made = planned(["a", "b"], "racing", None, noisy)
+    made = replace(
+        made, trials=tuple(replace(one, recalled=r) for one, r in zip(made.trials, (16.0, 14.0), strict=True))
+    )
+    whole = run_of(made, {"a": 0.700, "b": 0.704})
+    facts = Facts(made, len(made.rungs) - 1, ("a", "b"), (), whole, {})
+    assert best_of(facts) == ("a", "b")
+    assert best_of(replace(facts, plan=replace(made, policy="brute_force"))) == ("b", "a")
 
 
 def test_a_candidate_dropped_by_the_probe_comes_back_when_the_others_disappoint() -> None:
@@ -181,7 +227,7 @@ def test_a_candidate_dropped_by_the_probe_comes_back_when_the_others_disappoint(
     first = survivors(Facts(made, 0, tuple(NAMES[:6]), (), {}, {t.candidate.model: t.probe for t in made.trials}))
     assert first[0] == "m5"
     runs = run_of(made, dict.fromkeys(NAMES[:5], 0.75) | {"m5": 0.2})
-    raced = rehearse(made, runs)
+    raced = rehearse(made, runs).raced
     assert "m5" in raced[0]
     assert raced[-1] != ("m5",)
 
@@ -205,7 +251,7 @@ def test_one_dropped_comes_back_only_where_the_worst_of_the_plan_leaves_room() -
 def test_the_same_facts_are_decided_alike() -> None:
     made = planned(NAMES, "racing", PROBES, past())
     runs = run_of(made, FINALS, np.random.default_rng(1))
-    assert rehearse(made, runs) == rehearse(made, runs)
+    assert rehearse(made, runs).raced == rehearse(made, runs).raced
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -228,11 +274,13 @@ def test_a_rehearsal_is_what_the_selection_does(policy: Policy, tmp_path: Path) 
     runs = run_of(made, FINALS, np.random.default_rng(2))
     recorded = {model: Recorded(one.curve_steps, one.curve, one.curve[-1]) for model, one in runs.items()}
     outcome = select("beans", made, SimulatedTrainer(recorded), tmp_path)
-    raced = rehearse(made, runs)
+    rehearsal = rehearse(made, runs)
     stops = [rung.until_step for rung in made.rungs[1:]]
-    reached = {model: stop for models, stop in zip(raced, stops, strict=True) for model in models}
+    reached = {model: stop for models, stop in zip(rehearsal.raced, stops, strict=True) for model in models}
     assert {one.candidate.model: one.progress.step for one in outcome.standings if one.progress.step} == reached
-    assert outcome.best.candidate.model == max(raced[-1], key=lambda model: runs[model].curve[-1])
+    assert outcome.best.candidate.model == rehearsal.winner
+    if policy != "racing":
+        assert rehearsal.winner == max(rehearsal.raced[-1], key=lambda model: runs[model].curve[-1])
 
 
 def test_a_selection_killed_and_begun_again_decides_by_the_trend_it_began_with(tmp_path: Path) -> None:
@@ -276,6 +324,6 @@ def test_simulated_races_are_as_large_as_real_ones_on_average() -> None:
             )
             for one in field
         }
-        real.append([len(models) for models in rehearse(made, runs)])
+        real.append([len(models) for models in rehearse(made, runs).raced])
         foreseen.append(np.mean(foresee(made), axis=0))
     np.testing.assert_allclose(np.mean(foreseen, axis=0), np.mean(real, axis=0), atol=0.8)

@@ -198,6 +198,21 @@ def test_an_expected_end_is_a_score_that_the_metric_can_have() -> None:
         assert [(end.low < score - 0.01, end.high) for end in ends if end] == [(True, most)] * 4
 
 
+def test_a_finalist_with_the_higher_score_that_does_not_win_is_told_why() -> None:
+    recalled = dict(zip("abcd", (-1.0, -1.0, 3.0, -3.0), strict=True))
+    made = replace(PLAN, trials=tuple(replace(one, recalled=recalled[one.candidate.model]) for one in PLAN.trials))
+    last = [trained(3, "d", 0.4, 0.5, 0.6), trained(3, "c", 0.3, 0.45, 0.599)]
+    opening = [Probed(dict.fromkeys("abcd")), *OPENING[1:], *FIRST, STOP, *SECOND, Decided(2, ("d", "c"), ())]
+    race = replay(made, [*opening, *last])
+    assert race.finalists() == ("c", "d")
+    ends = standings(race)
+    assert (ends[1].candidate.model, ends[1].dropped) == ("d", None)
+    assert ends[1].reason == "expected to be below the winner, by all that is known at step 100"
+    by_score = replay(replace(made, policy="successive_halving"), [*opening, *last])
+    assert by_score.finalists() == ("d", "c")
+    assert standings(by_score)[1].reason == "below the winner at step 100"
+
+
 def test_other_policies_expect_nothing() -> None:
     halving = replay(replace(PLAN, policy="successive_halving"), [*OPENING, *FIRST, STOP, *SECOND])
     assert set(expected(halving).values()) == {()}

@@ -358,7 +358,9 @@ def test_a_race_by_forecasts_tells_the_expected_end_beside_who_left_and_why(race
     c, e, b = (f"to end at {estimate(left[name].expected[rung].end)}" for name, rung in (("c", 1), ("e", 0), ("b", 2)))
     assert f"left at the probe org/e expected {e}; {left['e'].reason}" in text
     assert f"left at step 25 org/c expected {c}; {left['c'].reason}" in text
-    assert f"raced to the end org/b expected at step 50 {b}; below the winner at step 100" in text
+    beaten = "expected to be below the winner, by all that is known at step 100"
+    assert f"raced to the end org/b expected at step 50 {b}; {beaten}" in text
+    assert "The winner was chosen by what recall, probes and validation scores together let expect" in text
     assert "failed in rung 1 org/f no memory" in text
     assert "the end that the last decision expected of each candidate" in text
 

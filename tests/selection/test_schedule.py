@@ -146,7 +146,7 @@ def test_hyperband_races_as_many_as_it_plans(n: int) -> None:
         one.candidate.model: Progress(80, points, tuple(place + point / 100 for point in points), 0.0, 0.0)
         for place, one in enumerate(made.trials)
     }
-    assert [len(raced) for raced in rehearse(made, runs)] == [rung.n_candidates for rung in made.rungs[1:]]
+    assert [len(raced) for raced in rehearse(made, runs).raced] == [rung.n_candidates for rung in made.rungs[1:]]
 
 
 def test_a_budget_too_small_to_probe_all_drops_the_last_recalled() -> None:
@@ -202,7 +202,7 @@ def test_a_budget_for_one_full_run_is_enough_for_every_policy(
     assert result.worst_seconds <= least
     assert [(rung.n_candidates, rung.until_step) for rung in result.rungs[1:]] == [(1, 80)]
     whole = Progress(80, result.trials[0].eval_steps, (0.5,) * len(result.trials[0].eval_steps), 0.0, 0.0)
-    assert [len(raced) for raced in rehearse(result, {one.model: whole for one in pool})] == [1]
+    assert [len(raced) for raced in rehearse(result, {one.model: whole for one in pool}).raced] == [1]
 
 
 def test_stops_that_the_budget_has_no_room_for_are_named() -> None:

@@ -18,6 +18,7 @@ from selection.trends import (
     default_trend,
     forecast,
     learn_trend,
+    prospects,
     simulate,
 )
 
@@ -287,8 +288,23 @@ def test_points_between_those_recorded_are_interpolated_and_those_before_are_not
     trend = learn_trend(coarse, (0.25, 0.75, 1.0))
     covariance = np.array(trend.covariance)
     guess = np.array(default_trend((0.25, 0.75, 1.0)).covariance)
-    assert covariance[CURVE, CURVE] == pytest.approx(guess[CURVE, CURVE], abs=0.5)
     assert covariance[CURVE + 1, CURVE + 1] < 2.0
+    for of in (covariance, guess):  # what is left of the first point once the others are known
+        rest = 1.0 / np.linalg.inv(np.delete(np.delete(of, PROBE, 0), PROBE, 1))[CURVE - 1, CURVE - 1]
+        assert rest == pytest.approx(
+            1.0 / np.linalg.inv(np.delete(np.delete(guess, PROBE, 0), PROBE, 1))[CURVE - 1, CURVE - 1]
+        )
+
+
+def test_columns_that_no_run_has_leave_what_is_learnt_of_the_others_as_it_is() -> None:
+    rng = np.random.default_rng(12)
+    blurred = [
+        replace(one, scores=tuple(0.6 + 0.05 * rng.standard_normal(3)), recalled=math.nan) for one in make_zoo(60)
+    ]
+    covariance = np.array(learn_trend(blurred, SHARES).covariance)
+    assert np.abs(covariance[FINAL, CURVE:]).max() < 0.1
+    assert covariance[FINAL, FINAL] == pytest.approx(1.0, abs=0.05)
+    assert (np.linalg.eigvalsh(covariance) > 0.0).all()
 
 
 def test_simulated_ends_are_spread_as_the_forecast_says() -> None:
@@ -300,6 +316,48 @@ def test_simulated_ends_are_spread_as_the_forecast_says() -> None:
     mean, sd = centred(forecast(trend, seen))
     np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.01)
     np.testing.assert_allclose(drawn.std(axis=0), sd, rtol=0.2)
+
+
+@pytest.mark.parametrize("points", [0, 1, 2])
+def test_expectations_move_as_far_as_the_prospects_say(points: int) -> None:
+    trend = learn_trend(make_zoo(60), SHARES)
+    rng = np.random.default_rng(9)
+    moved, said = [], []
+    for place in range(80):
+        runs = make_field(f"new{place}", rng)
+        now = forecast(trend, seen_until(runs, points))
+        (ahead,) = prospects(trend, seen_until(runs, points), [1.0])
+        later = forecast(trend, seen_until(runs, 3))
+        np.testing.assert_allclose(ahead.mean, now.mean)
+        moved.append(centred(later)[0] - centred(now)[0])
+        said.append(centred(ahead)[1])
+    assert np.sqrt(np.mean(np.square(moved))) == pytest.approx(np.sqrt(np.mean(np.square(said))), rel=0.15)
+
+
+def test_a_later_stop_promises_more_and_the_end_not_what_no_curve_resolves() -> None:
+    trend = learn_trend(make_zoo(40), SHARES)
+    seen = seen_until(make_field("new", np.random.default_rng(10)), 0)
+    sds = [centred(one)[1] for one in prospects(trend, seen, SHARES)]
+    assert (sds[0] < sds[1]).all()
+    assert (sds[1] < sds[2]).all()
+    assert (sds[2] < centred(forecast(trend, seen))[1]).all()
+
+
+def test_a_good_model_s_probe_counts_in_full_though_its_final_scores_are_noisy() -> None:
+    rng = np.random.default_rng(11)
+    able = np.linspace(-0.05, 0.05, 12)
+
+    def noisy(name: str) -> list[Curve]:
+        finals = 0.7 + able + 0.05 * rng.standard_normal(12)
+        probes = 0.6 + able + 0.01 * rng.standard_normal(12)
+        return [
+            Curve(f"m{at}", name, (), (), float(final), probe=float(probe))
+            for at, (final, probe) in enumerate(zip(finals, probes, strict=True))
+        ]
+
+    trend = learn_trend([run for place in range(20) for run in noisy(f"d{place}")], SHARES)
+    found = forecast(trend, [Seen(f"m{at}", probe=float(0.6 + one)) for at, one in enumerate(able)])
+    assert list(np.argsort(found.mean)) == list(range(12))
 
 
 def test_draws_have_the_moments_of_the_forecast() -> None:

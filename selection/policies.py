@@ -102,8 +102,8 @@ def rehearse(plan: Plan, runs: Mapping[str, Progress]) -> Rehearsal:
     return Rehearsal(tuple(raced), best_of(facts)[0])
 
 
-def foresee(plan: Plan) -> tuple[tuple[int, ...], ...]:
-    """How many candidates would train in each rung after the probe, in races simulated by the plan's trend.
+def foresee(plan: Plan) -> tuple[Rehearsal, ...]:
+    """Races simulated by the plan's trend.
 
     Sixteen races; fewer, two at least, where there are more than ten candidates, whose average says as much.
     """
@@ -111,12 +111,12 @@ def foresee(plan: Plan) -> tuple[tuple[int, ...], ...]:
     trial = plan.trials[0]
     start = Facts(plan, 0, (), (), {}, {one.candidate.model: one.probe for one in plan.trials})
     seen = [_seen(start, one.candidate.model) for one in plan.trials]
-    sizes = []
+    races = []
     for place in range(n_races):
         ends, _ = simulate(_trend(plan), seen, np.random.default_rng((trial.recipe.seed, place)))
         runs = {one.model: Progress(trial.recipe.total_steps, trial.eval_steps, one.scores, 0.0, 0.0) for one in ends}
-        sizes.append(tuple(map(len, rehearse(plan, runs).raced)))
-    return tuple(sizes)
+        races.append(rehearse(plan, runs))
+    return tuple(races)
 
 
 def _until(progress: Progress, step: int) -> Progress:

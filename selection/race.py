@@ -157,7 +157,7 @@ class Race:
         )
 
     def finalists(self) -> tuple[str, ...]:
-        """Who may win, best first: the last rung's candidates; after a cut-off, by score, whoever has trained at all."""
+        """Who may win, best first: the last rung's candidates; after a cut-off whoever trained at all, by score."""
         trained = [model for model in self.alive() if self.reached.get(model, 0) > 0]
         if self.cut_off and not trained:
             return tuple(model for model in self.reserves() if self.reached.get(model, 0) > 0)

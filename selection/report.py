@@ -98,9 +98,10 @@ def plan_lines(plan: Plan) -> list[str]:
     worst, brute = planned_steps(plan), len(plan.trials) * recipe.total_steps
     steps = worst if plan.expected_steps is None else round(plan.expected_steps)
     text += _aligned(table, left=set())
+    pace = "at the candidates' mean pace" if plan.expected_steps is None else "each at its own pace"
     text.append(
         f"{plan.policy.replace('_', ' ')}: {steps} steps ({steps / brute:.0%} of the {brute} of training all of them), "
-        f"{duration(plan.expected_seconds)} expected (with the probe, at the candidates' mean pace); {worst} steps, "
+        f"{duration(plan.expected_seconds)} expected (with the probe, {pace}); {worst} steps, "
         f"{duration(plan.worst_seconds)} at worst (with the probe, the slowest survive every cut); "
         f"all of them {duration(plan.brute_force_seconds)} (without the probe, at the mean pace)"
     )

@@ -13,7 +13,7 @@ from typing import get_args
 
 from selection.errors import BudgetError, InputError
 from selection.halving import hyperband_brackets
-from selection.policies import foresee
+from selection.policies import Rehearsal, foresee
 from selection.records import PRICE, Candidate, Clusters, Plan, Policy, Recipe, Rung, Trend, Trial
 
 # Stages of 2PS's fine-selection, where its stops are not given.
@@ -100,16 +100,17 @@ def plan(
     Rung 0 lets `probe_survivors` of them through (default: `probe_cut`), by their scores in `probes`. The training
     rungs end at `stops` (default: `geometric_stops`, none before `first_stop`, by default twice the warm-up and a
     sixteenth of the total: scores at the very first steps say nothing of the last); after each, max(1, floor(n / 2))
-    go on, and the last trains its survivors to `recipe.total_steps`. Every stop is an evaluation point; up to
-    `eval_points` in all. That is `policy` "successive_halving"; "racing" lets at most as many go on, and only whom
-    `price` (score for a full run) is worth it (`halving.worth_racing`); "hyperband" and, in five equal stages,
-    "two_phase" (2PS) and "power_law" (halving by where the power law through a curve ends) drop nobody by the probe,
-    "brute_force" nobody at all. `learn` is given the shares of a run at which there
-    will be scores, and returns what past runs tell of how such runs end; None tells nothing.
+    go on, and the last trains its survivors to `recipe.total_steps`. That is `policy` "successive_halving"; "racing"
+    lets at most as many go on, and only whom `price` (score for a full run) is worth it (`halving.worth_racing`);
+    "hyperband" and, in five equal stages, "two_phase" (2PS) and "power_law" (halving by where the power law through a
+    curve ends) drop nobody by the probe, "brute_force" nobody at all. `learn` is given the shares of a run at which
+    there will be scores, and returns what past runs tell of how such runs end; None tells nothing.
 
-    `expected_seconds` takes every candidate for an average one, and with "racing" as many as go on in races simulated
-    by what was learnt; `worst_seconds` lets the slowest survive every cut; both count `workers` trials at once.
-    `brute_force_seconds` trains every candidate of the plan to the end, tests one.
+    Every stop is an evaluation point; up to `eval_points` in all: points between stops teach the zoo how runs end.
+
+    `expected_seconds` takes every candidate for an average one; with "racing" it is of races simulated by what was
+    learnt, each candidate at its own pace. `worst_seconds` lets the slowest survive every cut; both count `workers`
+    trials at once. `brute_force_seconds` trains every candidate of the plan to the end, tests one.
 
     With a budget, `worst_seconds` stays within it. Given up in this order, each named in `notes`: candidates whose
     own full run does not fit; candidates that pass the probe; the length of the first rung; candidates probed, from
@@ -320,20 +321,39 @@ def _unprobed(
 
 
 def _expecting(plan: Plan, terms: "_Terms") -> Plan:
-    """The plan with the seconds that simulated races take on average."""
-    candidates = [trial.candidate for trial in plan.trials]
-    points = plan.trials[0].eval_steps
+    """The plan with the steps, and the seconds at each one's own pace, that simulated races take on average."""
     races = foresee(plan)
-    rungs = [plan.rungs[0]]
-    for index, (before, rung) in enumerate(pairwise(plan.rungs)):
-        evaluations = sum(before.until_step < point <= rung.until_step for point in points)
-        stage = terms.stage(candidates, rung.until_step - before.until_step, evaluations)
-        seconds = sum(_average(stage, sizes[index], terms.workers) for sizes in races) / len(races)
-        rungs.append(replace(rung, expected_seconds=seconds))
-    saved = sum(rung.expected_seconds for rung in plan.rungs) - sum(rung.expected_seconds for rung in rungs)
-    spans = [rung.until_step - before.until_step for before, rung in pairwise(plan.rungs)]
-    steps = sum(size * span for sizes in races for size, span in zip(sizes, spans, strict=True)) / len(races)
-    return replace(plan, rungs=tuple(rungs), expected_seconds=plan.expected_seconds - saved, expected_steps=steps)
+    spent = [_spent(plan, race, terms) for race in races]
+    steps = sum(sum(steps) for steps, _ in spent) / len(races)
+    seconds = [sum(of) / len(races) for of in zip(*(seconds for _, seconds in spent), strict=True)]
+    rungs = [
+        plan.rungs[0],
+        *(replace(rung, expected_seconds=of) for rung, of in zip(plan.rungs[1:], seconds, strict=True)),
+    ]
+    candidate = {trial.candidate.model: trial.candidate for trial in plan.trials}
+    tests = sum(terms.passes([candidate[race.winner]], terms.overhead.test_steps)[0] for race in races) / len(races)
+    expected = sum(rung.expected_seconds for rung in rungs) + tests
+    return replace(plan, rungs=tuple(rungs), expected_seconds=expected, expected_steps=steps)
+
+
+def _spent(plan: Plan, race: Rehearsal, terms: "_Terms") -> tuple[list[int], list[float]]:
+    """Steps and seconds of each rung after the probe; a candidate that comes back starts anew."""
+    candidate = {trial.candidate.model: trial.candidate for trial in plan.trials}
+    points = plan.trials[0].eval_steps
+    before: tuple[str, ...] = tuple(candidate)
+    steps, seconds = [], []
+    for models, (last, rung) in zip(race.raced, pairwise(plan.rungs), strict=True):
+        starts = [last.until_step if model in before else 0 for model in models]
+        pieces = [
+            terms.stage(
+                [candidate[model]], rung.until_step - start, sum(start < at <= rung.until_step for at in points)
+            )[0]
+            for model, start in zip(models, starts, strict=True)
+        ]
+        steps.append(sum(rung.until_step - start for start in starts))
+        seconds.append(_average(pieces, len(pieces), terms.workers))
+        before = models
+    return steps, seconds
 
 
 def _priced(candidates: Sequence[Candidate], shape: _Shape, terms: _Terms) -> Plan:

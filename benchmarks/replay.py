@@ -1,12 +1,14 @@
 """Every policy of the final selection replayed on the demo zoo's recorded curves: regret against cost.
 
-    python benchmarks/selection.py [--measurements JOURNAL] [--json OUT] [--price POINTS ...]
+    python benchmarks/selection.py [--measurements JOURNAL] [--json OUT] [--price SCORE ...] [--lists 6]
 
 Each task is the target in turn, with its source held out: recall (with every proxy) orders the candidates, of which the
 first K race; trends are learnt from the other sources' runs. A replay decides as a real selection does
 (`selection.policies`); points between recorded ones are interpolated. Regret is in points of test score against brute
 force's pick by validation score on the same K runs: mean over the seeds of a target, then mean and standard error over
-targets. An epoch is a fifth of a run. Seconds are the recorded runs' (CPU, one thread); features and proxies of all
+targets. That is noisy: one lucky run decides. So `--lists` also races that many lists of K drawn from recall's first
+2 K (or all), and judges a model by its mean test score over the seeds: `quality_regret`, over the first K and those
+lists. An epoch is a fifth of a run. Seconds are the recorded runs' (CPU, one thread); features and proxies of all
 candidates stand beside. `floor` is the winner's own full run.
 """
 
@@ -18,7 +20,7 @@ import platform
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +72,7 @@ class Race:
     """What one replay came to: points of regret, shares of brute force's steps and seconds, epochs."""
 
     regret: float
+    quality_regret: float
     epochs: float
     steps_share: float
     seconds: float
@@ -84,14 +87,22 @@ def main() -> None:
     parser.add_argument("--measurements", type=Path, default=here / "demo_measurements.jsonl.gz")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--price", type=float, nargs="*", default=[], help="further prices for racing")
+    parser.add_argument("--lists", type=int, default=0, help="lists of candidates to draw for each target")
     options = parser.parse_args()
     targets = read_targets(options.measurements)
     print(f"{len(targets)} targets, {sum(len(one.fields) for one in targets)} target-seeds")
     records = []
     for k in (5, 10, len(targets[0].order)):
         for name, way in ways(options.price).items():
-            races = {one.name: [race(one, field, k, way) for field in one.fields] for one in targets}
-            records += told(k, name, races)
+            races = {one.name: [race(one, field, one.order[:k], way) for field in one.fields] for one in targets}
+            drawn = {
+                one.name: [
+                    *races[one.name],
+                    *(race(one, field, order, way) for order, field in lists(one, k, options.lists)),
+                ]
+                for one in targets
+            }
+            records += told(k, name, races, drawn)
     if options.json:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
         head = {"machine": platform.platform(), "command": " ".join(sys.argv), "commit": commit.strip()}
@@ -165,9 +176,27 @@ def read_fields(path: Path) -> dict[tuple[str, int], Field]:
     return {key: field for key, field in fields.items() if len(field) == whole}
 
 
-def race(target: Target, field: Field, k: int, way: Way) -> Race:
-    """One replay of a policy among the first k recalled."""
-    order = target.order[:k]
+def lists(target: Target, k: int, n: int) -> Iterator[tuple[tuple[str, ...], Field]]:
+    """n draws of k out of recall's first 2 k, in its order, each with the runs of each seed; none where that is all."""
+    pool = target.order[: 2 * k]
+    rng = np.random.default_rng((k, *target.name.encode()))
+    places = [
+        np.arange(k),
+        *(np.sort(rng.choice(len(pool), k, replace=False)) for _ in range(n if k < len(pool) else 0)),
+    ]
+    for chosen in places:
+        for field in target.fields:
+            yield tuple(pool[place] for place in chosen), field
+
+
+def quality(target: Target, model: str) -> float:
+    """The model's mean test score over the seeds."""
+    return float(np.mean([field[model].test_score for field in target.fields]))
+
+
+def race(target: Target, field: Field, order: Sequence[str], way: Way) -> Race:
+    """One replay of a policy among these candidates, best recalled first."""
+    k = len(order)
     recipe = next(iter(field.values())).recipe
     total = recipe.total_steps
     rates = {model: field[model].progress.cpu_seconds / total for model in order}
@@ -192,6 +221,7 @@ def race(target: Target, field: Field, k: int, way: Way) -> Race:
     seconds = sum(rates[model] * n for model, n in steps.items())
     return Race(
         regret=100 * (field[picked].test_score - field[winner].test_score),
+        quality_regret=100 * (quality(target, picked) - quality(target, winner)),
         epochs=EPOCHS * sum(steps.values()) / total,
         steps_share=sum(steps.values()) / total / k,
         seconds=seconds,
@@ -233,25 +263,41 @@ def field_probe_seconds(target: Target, model: str) -> float:
     return first.feature_seconds + sum(proxy.seconds for proxy in first.proxies if math.isfinite(proxy.seconds))
 
 
-def told(k: int, name: str, races: Mapping[str, Sequence[Race]]) -> list[dict[str, object]]:
-    columns = ("regret", "epochs", "steps_share", "seconds", "seconds_share", "probe_seconds", "floor")
-    means = np.array([[np.mean([getattr(one, column) for one in of]) for column in columns] for of in races.values()])
-    mean, error = means.mean(axis=0), means.std(axis=0, ddof=1) / math.sqrt(len(means))
+COLUMNS = ("regret", "epochs", "steps_share", "seconds", "seconds_share", "probe_seconds", "floor")
+
+
+def told(
+    k: int, name: str, races: Mapping[str, Sequence[Race]], drawn: Mapping[str, Sequence[Race]]
+) -> list[dict[str, object]]:
+    found = {column: over_targets(races, column) for column in COLUMNS}
+    found["quality_regret"] = over_targets(drawn, "quality_regret")
+    mean = {column: value for column, (value, _) in found.items()}
+    n_lists = sum(map(len, drawn.values()))
     print(
-        f"K={k:2d} {name:32s} regret {mean[0]:5.2f} ± {error[0]:.2f}  epochs {mean[1]:5.1f} ({mean[2]:4.0%})  "
-        f"seconds {mean[3]:5.0f} ({mean[4]:4.0%}) + features and proxies {mean[5]:3.0f}  floor {mean[6]:3.0f}",
+        f"K={k:2d} {name:32s} regret {mean['regret']:5.2f} ± {found['regret'][1]:.2f}  "
+        f"of quality, {n_lists} races {mean['quality_regret']:5.2f} ± {found['quality_regret'][1]:.2f}  "
+        f"epochs {mean['epochs']:5.1f} ({mean['steps_share']:4.0%})  "
+        f"seconds {mean['seconds']:5.0f} ({mean['seconds_share']:4.0%}) + features and proxies "
+        f"{mean['probe_seconds']:3.0f}  floor {mean['floor']:3.0f}",
         flush=True,
     )
+    units = {"regret": "points", "quality_regret": "points", "epochs": "epochs"}
     return [
         {
             "measure": f"selection/K{k}/{name}/{column}",
-            "value": float(mean[place]),
-            "unit": {"regret": "points", "epochs": "epochs"}.get(column, "1" if "share" in column else "s"),
-            "n": len(means),
-            "stderr": float(error[place]),
+            "value": value,
+            "unit": units.get(column, "1" if "share" in column else "s"),
+            "n": len(races),
+            "stderr": error,
         }
-        for place, column in enumerate(columns)
+        for column, (value, error) in found.items()
     ]
+
+
+def over_targets(races: Mapping[str, Sequence[Race]], column: str) -> tuple[float, float]:
+    """Mean and standard error over targets of each target's mean."""
+    means = np.array([np.mean([getattr(one, column) for one in of]) for of in races.values()])
+    return float(means.mean()), float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
 if __name__ == "__main__":

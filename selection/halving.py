@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -37,23 +37,24 @@ def _worst_last(score: float | None, missing: float = -math.inf) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class Lookahead:
     """What it may show to train on up to a later stop, after which the best expected goes on to the end alone.
 
     `draws` (n, K) are joint draws of the final scores that will be expected then, `costs` (K,) what training each up to
-    there costs, `rest` what the one costs from there; in scores.
+    there costs, `rest` what the one costs from there, in scores; `at_most` so many may be trained up to there.
     """
 
     draws: FloatArray
     costs: FloatArray
     rest: float
+    at_most: int
 
-    def among(self, places: Sequence[int]) -> "Prospect":
+    def among(self, places: Sequence[int]) -> "Lookahead":
         """The same of these candidates only."""
-        return Prospect(self.draws[:, places], self.costs[places], self.rest)
+        return replace(self, draws=self.draws[:, places], costs=self.costs[places])
 
 
-def worth_racing(prospects: Sequence[Prospect], *, at_most: int) -> tuple[int, ...]:
+def worth_racing(ahead: Sequence[Lookahead]) -> tuple[int, ...]:
     """Places of the candidates worth training on, best first; one at least.
 
     For each stop ahead, the next to be taken is the one that raises the expected best of those taken by most, less what
@@ -61,15 +62,14 @@ def worth_racing(prospects: Sequence[Prospect], *, at_most: int) -> tuple[int, .
     the first of equals. So a sure winner races alone, and so does the best of candidates that more training will not
     tell apart; those that it will tell apart race on, and one that only copies another's chances does not.
     """
-    found = [_worth(one, at_most) for one in prospects]
-    return max(found, key=lambda one: one[0])[1]
+    return max(map(_worth, ahead), key=lambda one: one[0])[1]
 
 
-def _worth(ahead: Prospect, at_most: int) -> tuple[float, tuple[int, ...]]:
+def _worth(ahead: Lookahead) -> tuple[float, tuple[int, ...]]:
     """What is gained in all, and by whom."""
     gained, best = -math.inf, np.full(len(ahead.draws), -np.inf)
     taken: list[int] = []
-    while len(taken) < min(at_most, ahead.draws.shape[1]):
+    while len(taken) < min(ahead.at_most, ahead.draws.shape[1]):
         net = np.maximum(best[:, None], ahead.draws).mean(axis=0) - ahead.costs - (best.mean() if taken else 0.0)
         net[taken] = -np.inf
         place = int(np.argmax(net))

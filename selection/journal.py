@@ -18,7 +18,7 @@ from selection.errors import InputError
 from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Tested, Trained
 from selection.records import Candidate, Failure, Plan, Progress, Recipe, Rung, Trend, Trial
 
-FORMAT = 2
+FORMAT = 3
 NAME = "journal.jsonl"
 EVENTS: dict[str, Callable[..., Event]] = {
     "probed": Probed,

@@ -171,7 +171,8 @@ def _higher(outcome: Outcome, one: Standing) -> str:
     step, winner, own = last_met(outcome, one) or (0, math.nan, math.nan)
     error = ", within the error" if is_tied(outcome, one) else ""
     scores = f"{number(own)} against {number(winner)} at step {step}{error}"
-    return f"{escape(one.candidate.model)} ({scores}; {how_it_ended(one)})"
+    why = f", {one.reason}" if one.dropped is None and one.reason else ""
+    return f"{escape(one.candidate.model)} ({scores}; {how_it_ended(one)}{why})"
 
 
 def _failed(one: Standing) -> str:
@@ -295,8 +296,9 @@ def _outlook(outcome: Outcome) -> str:
     head = table_row("th", ["at", "who went on", "expected end", "chance to end best"], "ppnn")
     rows = "".join(row for stop in decided for row in _stop_rows(outcome.plan, stop))
     explained = (
-        "Whoever may raise the best score by more than the steps are worth goes on (a whole run: "
-        f"{outcome.plan.price:g}). Expected ends are scores on test rows after a whole run, with 90 % intervals; "
+        "Those go on whose curves will yet tell enough of who is best to be worth the steps (a whole run: "
+        f"{outcome.plan.price:g}), one at least. Expected ends are scores on test rows after a whole run, with 90 % "
+        "intervals; "
         f"{learnt_from(outcome.plan.trend)}."
     )
     came = borne_out(outcome)
@@ -410,7 +412,7 @@ def _notes(outcome: Outcome) -> str:
     how = (
         f"Recipe: {trained_weights(recipe)}, batches of {recipe.batch_size}, up to {recipe.total_steps} steps, "
         f"learning rate {recipe.learning_rate:g} (head {recipe.head_learning_rate:g}){tried}, {recipe.warmup_steps} "
-        f"warm-up steps, seed {recipe.seed}. The winner was chosen by {_chosen_by(outcome.plan)}."
+        f"warm-up steps, seed {recipe.seed}. The winner was chosen by {_chosen_by(outcome)}."
     )
     if chosen := rates_chosen(outcome.standings):
         how += f" Rates: {chosen}."
@@ -418,7 +420,7 @@ def _notes(outcome: Outcome) -> str:
     return (f"<h2>Notes</h2>\n{bullets(said)}" if said else "") + f"<footer><p>{escape(how)}</p></footer>\n"
 
 
-def _chosen_by(plan: Plan) -> str:
-    if plan.policy == "racing":
+def _chosen_by(outcome: Outcome) -> str:
+    if outcome.plan.policy == "racing" and not any(one.dropped == "cut off" for one in outcome.standings):
         return "what recall, probes and validation scores together let expect, never by test scores"
     return "validation scores alone"

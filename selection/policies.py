@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 
 from selection.halving import (
-    Prospect,
+    Lookahead,
     hyperband_brackets,
     hyperband_survivors,
     probe_survivors,
@@ -18,7 +18,7 @@ from selection.halving import (
 )
 from selection.other_trends import clustered_final, power_law_final
 from selection.records import Plan, Progress, Trend, Trial
-from selection.trends import Forecast, Seen, default_trend, forecast, prospects, simulate
+from selection.trends import Forecast, Seen, default_trend, forecast, lookahead, simulate
 
 _N_DRAWS = 2000
 
@@ -143,25 +143,32 @@ def chances(facts: Facts, made: Forecast) -> dict[str, float]:
 
 def _racing(facts: Facts) -> tuple[str, ...]:
     models = tuple(sorted((*facts.alive, *facts.spare)))
-    stops = [rung.until_step for rung in facts.plan.rungs[facts.rung + 1 :]]
+    rungs = facts.plan.rungs[facts.rung + 1 :]
     total = facts.trial(models[0]).recipe.total_steps
-    found = prospects(_trend(facts.plan), [_seen(facts, model) for model in models], [stop / total for stop in stops])
-    # One dropped before starts anew.
-    reached = np.array([0 if model in facts.spare else facts.step for model in models])
-    price = facts.plan.price / total
-    ahead = [
-        Prospect(one.draws(_N_DRAWS, _generator(facts)), price * (stop - reached), price * (total - stop))
-        for one, stop in zip(found, stops, strict=True)
-    ]
+    shares = [rung.until_step / total for rung in rungs]
+    found = lookahead(_trend(facts.plan), [_seen(facts, model) for model in models], shares)
     expected = found[0].mean
+    # Whoever may come back starts where it was (`_within_worst`).
+    reached = np.array([_step(facts, model) for model in models])
+    price = facts.plan.price / total
+    ahead = []
+    for one, rung in zip(found, rungs, strict=True):
+        draws = one.draws(_N_DRAWS, _generator(facts))
+        draws += expected - draws.mean(axis=0)  # chance decides nothing between candidates taken alone
+        costs = price * (rung.until_step - reached)
+        ahead.append(Lookahead(draws, costs, price * (total - rung.until_step), rung.n_candidates))
     open_to = list(range(len(models)))
     while True:
-        taken = worth_racing([one.among(open_to) for one in ahead], at_most=facts.n_survivors)
+        taken = worth_racing([one.among(open_to) for one in ahead])
         places = [open_to[place] for place in taken]
         back = [place for place in places if models[place] in facts.spare]
         if not back or _within_worst(facts, {models[place] for place in places}):
             return tuple(models[place] for place in sorted(places, key=lambda place: -expected[place]))
         open_to.remove(back[-1])
+
+
+def _step(facts: Facts, model: str) -> int:
+    return progress.step if (progress := facts.progress.get(model)) else 0
 
 
 def _within_worst(facts: Facts, going_on: Set[str]) -> bool:
@@ -174,7 +181,7 @@ def _within_worst(facts: Facts, going_on: Set[str]) -> bool:
     stop, before = rungs[-1].until_step, facts.plan.rungs[max(facts.rung - 1, 0)].until_step
     known = {*facts.alive, *facts.spare}
     reached = {
-        model: progress.step if (progress := facts.progress.get(model)) else 0 if model in known else facts.step
+        model: _step(facts, model) if model in known or model in facts.progress else facts.step
         for model in (trial.candidate.model for trial in trials)
     }
     if any(reached[model] not in (0, before, facts.step) for model in going_on):

@@ -212,11 +212,13 @@ def standings(race: Race) -> tuple[Standing, ...]:
     order = list(dict.fromkeys([*winner, *others]))
     order.sort(key=lambda model: model in race.failed)
     expected = _expected(race)
-    return tuple(_standing(race, place, model, tuple(expected.get(model, ()))) for place, model in enumerate(order, 1))
+    return tuple(
+        _standing(race, place, model, tuple(expected.get(model, ())), order[0]) for place, model in enumerate(order, 1)
+    )
 
 
-def _standing(race: Race, place: int, model: str, expected: tuple[Expected, ...]) -> Standing:
-    dropped, reason = _why(race, model, expected, is_winner=place == 1)
+def _standing(race: Race, place: int, model: str, expected: tuple[Expected, ...], winner: str) -> Standing:
+    dropped, reason = _why(race, model, expected, winner)
     return Standing(
         place=place,
         candidate=race.trial(model).candidate,
@@ -265,32 +267,31 @@ def _ends(made: Forecast, metric: str) -> dict[str, Estimate]:
     return {model: Estimate(*map(float, row)) for model, row in zip(made.models, rows, strict=True)}
 
 
-def _why(
-    race: Race, model: str, expected: Sequence[Expected], *, is_winner: bool
-) -> tuple[DroppedBecause | None, str | None]:
+def _why(race: Race, model: str, expected: Sequence[Expected], winner: str) -> tuple[DroppedBecause | None, str | None]:
     """Why a candidate is where it is."""
     if model in race.failed:
         return "failed", race.failed[model].reason
-    if is_winner:
+    if model == winner:
         return None, None
     if model not in race.active:
         return "dropped", _why_dropped(race, model, expected)
     if race.cut_off and race.reached.get(model, 0) < len(race.plan.rungs) - 1:
         return "cut off", f"the clock ended the race before step {race.current.until_step}"
-    step, winner = race.progress[model].step, race.finalists()[0]
-    if score_at(race.progress[model], step) >= score_at(race.progress[winner], step):
+    step = race.progress.get(model, NO_PROGRESS).step
+    mine, best = (score_at(race.progress.get(one, NO_PROGRESS), step) for one in (model, winner))
+    if race.plan.policy == "racing" and not race.cut_off and mine >= best:
         return None, f"expected to be below the winner, by all that is known at step {step}"
     return None, f"below the winner at step {step}"
 
 
 def _why_dropped(race: Race, model: str, expected: Sequence[Expected]) -> str:
-    """The comparison a candidate lost."""
+    """The comparison a candidate lost; by forecasts the chance that was not worth its steps."""
     decided = zip(reversed(race.grounds), reversed(race.decisions), strict=True)
     facts, decision = next(both for both in decided if model in both[1].dropped)
     where, n = stop_name(race.plan, decision.rung), len(decision.survivors)
     chance = next((one.chance for one in expected if one.rung == decision.rung), None)
     if chance is not None:
-        return f"{percent(chance)} chance to end best, as forecast at {where}; {n} went on"
+        return f"{percent(chance)} chance to end best, as forecast at {where}, not worth its steps; {n} went on"
     order = _by_score(facts)
     place = order.index(model) + 1
     return f"place {place} of {len(order)} at {where}; {n} went on{_beside_score(facts, decision, order, model)}"

@@ -4,6 +4,7 @@ Knows counts, steps and seconds; knows nothing of training, files or the clock. 
 Talwalkar, arXiv 1502.07943, algorithm 1) over geometric rungs, behind a rung 0 that costs a forward pass at most.
 """
 
+import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -332,28 +333,36 @@ def _expecting(plan: Plan, terms: "_Terms") -> Plan:
     ]
     candidate = {trial.candidate.model: trial.candidate for trial in plan.trials}
     tests = sum(terms.passes([candidate[race.winner]], terms.overhead.test_steps)[0] for race in races) / len(races)
-    expected = sum(rung.expected_seconds for rung in rungs) + tests
+    # On several workers one that comes back may take longer than the bound, which is of races without.
+    expected = min(plan.worst_seconds, sum(rung.expected_seconds for rung in rungs) + tests)
     return replace(plan, rungs=tuple(rungs), expected_seconds=expected, expected_steps=steps)
 
 
 def _spent(plan: Plan, race: Rehearsal, terms: "_Terms") -> tuple[list[int], list[float]]:
-    """Steps and seconds of each rung after the probe; a candidate that comes back starts anew."""
+    """Steps and seconds of each rung after the probe; one that comes back goes on where it was."""
     candidate = {trial.candidate.model: trial.candidate for trial in plan.trials}
     points = plan.trials[0].eval_steps
-    before: tuple[str, ...] = tuple(candidate)
+    reached = dict.fromkeys(candidate, 0)
     steps, seconds = [], []
-    for models, (last, rung) in zip(race.raced, pairwise(plan.rungs), strict=True):
-        starts = [last.until_step if model in before else 0 for model in models]
-        pieces = [
-            terms.stage(
-                [candidate[model]], rung.until_step - start, sum(start < at <= rung.until_step for at in points)
-            )[0]
-            for model, start in zip(models, starts, strict=True)
-        ]
-        steps.append(sum(rung.until_step - start for start in starts))
-        seconds.append(_average(pieces, len(pieces), terms.workers))
-        before = models
+    for models, rung in zip(race.raced, plan.rungs[1:], strict=True):
+        pieces = []
+        for model in models:
+            start, reached[model] = reached[model], rung.until_step
+            n_evaluations = sum(start < point <= rung.until_step for point in points)
+            pieces.append((rung.until_step - start, candidate[model], n_evaluations))
+        steps.append(sum(n for n, _, _ in pieces))
+        seconds.append(
+            _wall_clock([terms.stage([one], n, evaluated)[0] for n, one, evaluated in pieces], terms.workers)
+        )
     return steps, seconds
+
+
+def _wall_clock(seconds: Sequence[float], workers: int) -> float:
+    """Seconds of pieces that workers take in this order."""
+    busy_until = [0.0] * min(workers, len(seconds))
+    for one in seconds:
+        heapq.heapreplace(busy_until, busy_until[0] + one)
+    return max(busy_until)
 
 
 def _priced(candidates: Sequence[Candidate], shape: _Shape, terms: _Terms) -> Plan:

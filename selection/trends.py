@@ -8,7 +8,7 @@ no files and no graph. 2PS's trends and the power law, to compare with, stand in
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,14 +165,15 @@ def forecast(trend: Trend, seen: Sequence[Seen]) -> Forecast:
     return _as_forecast(held, [one.covariance for one in held.grid])
 
 
-def prospects(trend: Trend, seen: Sequence[Seen], shares: Sequence[float]) -> list[Forecast]:
+def lookahead(trend: Trend, seen: Sequence[Seen], shares: Sequence[float]) -> list[Forecast]:
     """For each of these shares of a run what will be expected of the final scores, once all are seen up to there.
 
-    Means are those of `forecast`. Covariances are of the expectations then, as deviations from the candidates' mean:
+    The mean is that of `forecast`. Covariances are of the expectations then, as deviations from the candidates' mean:
     today's of the final scores less what will still be open (a Gaussian's does not hang on what is seen). So noise that
     no curve resolves promises nothing.
     """
     held = _held(trend, seen)
+    now = _as_forecast(held, [one.covariance for one in held.grid])
     centring = np.eye(len(seen)) - 1.0 / len(seen)
     covariance = np.array(trend.covariance)
     found = []
@@ -181,8 +182,8 @@ def prospects(trend: Trend, seen: Sequence[Seen], shares: Sequence[float]) -> li
         n_points = CURVE + sum(at <= share + 1e-9 for at in trend.shares)
         values[:, CURVE:n_points] = np.nan_to_num(values[:, CURVE:n_points])
         open_then = [_conditional(values, trend, s, covariance, held.doubts).covariance for s in held.spreads]
-        told = [centring @ (now.covariance - then) @ centring for now, then in zip(held.grid, open_then, strict=True)]
-        found.append(_as_forecast(held, told))
+        told = [centring @ (one.covariance - then) @ centring for one, then in zip(held.grid, open_then, strict=True)]
+        found.append(replace(now, means=np.tile(now.mean, (len(told), 1)), covariances=np.stack(told)))
     return found
 
 

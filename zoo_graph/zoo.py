@@ -219,8 +219,9 @@ class Zoo:
         """Rungs, candidates and expected seconds of a selection, before any fine-tune.
 
         Picks whose features are not cached yet are probed first: that is what tells their speed. By the policy
-        "racing" a candidate is trained on while its expected gain is worth the steps, a full run at `price` (score:
-        .005 is half a point), by what the zoo's finished runs tell of how runs end; see `selection.schedule.plan`.
+        "racing" candidates are trained on while what their curves will tell of who is best is worth the steps, a full
+        run at `price` (score: .005 is half a point), by what the zoo's finished runs tell of how runs end; see
+        `selection.schedule.plan`.
 
         Raises:
             BudgetError: not even one full run fits the budget.

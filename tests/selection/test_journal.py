@@ -105,6 +105,6 @@ def test_other_estimated_seconds_are_still_the_same_race(tmp_path: Path) -> None
 
 def test_a_journal_of_another_format_is_refused(tmp_path: Path) -> None:
     path = filled(tmp_path)
-    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 99', 1), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 3', '"format": 99', 1), encoding="utf-8")
     with pytest.raises(InputError, match="format 99"):
         recorded_plan(tmp_path)

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from selection.halving import Prospect, hyperband_brackets, two_phase_survivors, worth_racing
+from selection.halving import Lookahead, hyperband_brackets, two_phase_survivors, worth_racing
 from selection.other_trends import learn_clusters
 from selection.policies import Facts, _until, best_of, chances, forecast_at, foresee, rehearse, survivors
 from selection.records import Candidate, Plan, Policy, Progress, Recipe
@@ -158,37 +158,46 @@ def test_a_dear_run_is_given_to_one_candidate_only() -> None:
     assert [len(models) for models in rehearse(made, run_of(made, FINALS)).raced] == [1] * (len(made.rungs) - 1)
 
 
-def ahead(draws: FloatArray, each: float = 0.0025, rest: float = 0.0025) -> Prospect:
+def ahead(draws: FloatArray, each: float = 0.0025, rest: float = 0.0025, at_most: int = 2) -> Lookahead:
     """What half a run shows, at half a point for a whole one."""
-    return Prospect(draws, np.full(draws.shape[1], each), rest)
+    return Lookahead(draws, np.full(draws.shape[1], each), rest, at_most)
 
 
 def test_a_sure_winner_races_alone_and_those_that_a_stop_tells_apart_race_on() -> None:
     rng = np.random.default_rng(0)
-    sure = ahead(np.array([0.9, 0.8]) + 0.001 * rng.standard_normal((500, 2)))
-    open_then = ahead(np.array([0.8, 0.8]) + 0.001 * rng.standard_normal((500, 2)))
-    told = ahead(np.array([0.8, 0.8]) + 0.05 * rng.standard_normal((500, 2)))
-    assert worth_racing([sure], at_most=2) == (0,)
-    assert len(worth_racing([open_then], at_most=2)) == 1
-    assert sorted(worth_racing([told], at_most=2)) == [0, 1]
-    assert len(worth_racing([told], at_most=1)) == 1
+    sure = np.array([0.9, 0.8]) + 0.001 * rng.standard_normal((500, 2))
+    open_then = np.array([0.8, 0.8]) + 0.001 * rng.standard_normal((500, 2))
+    told = np.array([0.8, 0.8]) + 0.05 * rng.standard_normal((500, 2))
+    assert worth_racing([ahead(sure)]) == (0,)
+    assert len(worth_racing([ahead(open_then)])) == 1
+    assert sorted(worth_racing([ahead(told)])) == [0, 1]
+    assert len(worth_racing([ahead(told, at_most=1)])) == 1
 
 
 def test_of_the_stops_ahead_the_one_at_which_most_is_gained_counts() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((500, 2))
+    noise = np.random.default_rng(0).standard_normal((500, 2))
     soon, late = ahead(0.8 + 0.0001 * noise, 0.001, 0.004), ahead(0.8 + 0.05 * noise, 0.005, 0.0)
-    assert len(worth_racing([soon], at_most=2)) == 1
-    assert sorted(worth_racing([soon, late], at_most=2)) == [0, 1]
-    dear = ahead(0.8 + 0.05 * noise, 0.1, 0.0)
-    assert len(worth_racing([soon, dear], at_most=2)) == 1
+    assert len(worth_racing([soon])) == 1
+    assert sorted(worth_racing([soon, late])) == [0, 1]
+    assert len(worth_racing([soon, replace(late, costs=np.full(2, 0.1))])) == 1
+    assert len(worth_racing([soon, replace(late, at_most=1)])) == 1  # nobody is compared there
 
 
 def test_one_that_copies_the_chances_of_another_is_not_worth_a_run() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.standard_normal((2, 500))
     draws = np.column_stack([one, one - 0.01, other - 0.5])
-    assert worth_racing([ahead(draws, 0.005, 0.0)], at_most=2) == (0, 2)
+    assert worth_racing([ahead(draws, 0.005, 0.0)]) == (0, 2)
+
+
+def test_where_only_the_end_tells_and_one_comes_there_one_is_trained() -> None:
+    rng = np.random.default_rng(8)
+    blurred = [
+        replace(run, probe=math.nan, scores=(*(0.7 + 0.05 * rng.standard_normal(3)), run.final)) for run in past(8, 200)
+    ]
+    made = planned(NAMES, "racing", None, blurred)
+    assert [rung.n_candidates for rung in made.rungs[1:]] == [5, 2, 1]
+    assert len(survivors(Facts(made, 0, tuple(NAMES), (), {}, {}))) == 1
 
 
 def test_where_curves_tell_nothing_of_the_end_nobody_is_trained_to_see_one() -> None:
@@ -216,7 +225,7 @@ def test_the_winner_of_a_race_is_who_is_expected_best_by_all_that_is_known() -> 
     )
     whole = run_of(made, {"a": 0.700, "b": 0.704})
     facts = Facts(made, len(made.rungs) - 1, ("a", "b"), (), whole, {})
-    assert best_of(facts) == ("a", "b")
+    assert best_of(facts) == best_of(replace(facts, alive=("b", "a"))) == ("a", "b")
     assert best_of(replace(facts, plan=replace(made, policy="brute_force"))) == ("b", "a")
 
 

@@ -211,6 +211,9 @@ def test_a_finalist_with_the_higher_score_that_does_not_win_is_told_why() -> Non
     by_score = replay(replace(made, policy="successive_halving"), [*opening, *last])
     assert by_score.finalists() == ("d", "c")
     assert standings(by_score)[1].reason == "below the winner at step 100"
+    tied = [trained(3, "d", 0.4, 0.5, 0.6), trained(3, "c", 0.3, 0.45, 0.6)]
+    alike = replay(replace(made, policy="successive_halving"), [*opening, *tied])
+    assert standings(alike)[1].reason == "below the winner at step 100"  # by the probe, and by name
 
 
 def test_other_policies_expect_nothing() -> None:

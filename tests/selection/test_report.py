@@ -346,7 +346,7 @@ def test_a_race_says_by_what_chance_each_was_dropped_and_how_many_really_raced(t
     made = replace(planned(list(runs), {name: run.test for name, run in runs.items()}), policy="racing", price=1.0)
     ended = select("beans", made, SimulatedTrainer(runs), tmp_path / "race")
     text = Reader(report.write(ended, tmp_path / "out")).text
-    assert "chance to end best, as forecast at the probe; 1 went on" in text
+    assert "chance to end best, as forecast at the probe, not worth its steps; 1 went on" in text
     assert "probe 8 → 1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "racing:" in "\n".join(report.plan_lines(made))
     assert "how runs end is guessed" in "\n".join(report.plan_lines(made))

@@ -18,7 +18,7 @@ from selection.trends import (
     default_trend,
     forecast,
     learn_trend,
-    prospects,
+    lookahead,
     simulate,
 )
 
@@ -289,11 +289,11 @@ def test_points_between_those_recorded_are_interpolated_and_those_before_are_not
     covariance = np.array(trend.covariance)
     guess = np.array(default_trend((0.25, 0.75, 1.0)).covariance)
     assert covariance[CURVE + 1, CURVE + 1] < 2.0
-    for of in (covariance, guess):  # what is left of the first point once the others are known
-        rest = 1.0 / np.linalg.inv(np.delete(np.delete(of, PROBE, 0), PROBE, 1))[CURVE - 1, CURVE - 1]
-        assert rest == pytest.approx(
-            1.0 / np.linalg.inv(np.delete(np.delete(guess, PROBE, 0), PROBE, 1))[CURVE - 1, CURVE - 1]
-        )
+    mine, guessed = (  # what is left of the first point once the others are known
+        1.0 / np.linalg.inv(np.delete(np.delete(of, PROBE, 0), PROBE, 1))[CURVE - 1, CURVE - 1]
+        for of in (covariance, guess)
+    )
+    assert mine == pytest.approx(guessed)
 
 
 def test_columns_that_no_run_has_leave_what_is_learnt_of_the_others_as_it_is() -> None:
@@ -319,14 +319,14 @@ def test_simulated_ends_are_spread_as_the_forecast_says() -> None:
 
 
 @pytest.mark.parametrize("points", [0, 1, 2])
-def test_expectations_move_as_far_as_the_prospects_say(points: int) -> None:
+def test_expectations_move_as_far_as_was_said(points: int) -> None:
     trend = learn_trend(make_zoo(60), SHARES)
     rng = np.random.default_rng(9)
     moved, said = [], []
     for place in range(80):
         runs = make_field(f"new{place}", rng)
         now = forecast(trend, seen_until(runs, points))
-        (ahead,) = prospects(trend, seen_until(runs, points), [1.0])
+        (ahead,) = lookahead(trend, seen_until(runs, points), [1.0])
         later = forecast(trend, seen_until(runs, 3))
         np.testing.assert_allclose(ahead.mean, now.mean)
         moved.append(centred(later)[0] - centred(now)[0])
@@ -337,7 +337,7 @@ def test_expectations_move_as_far_as_the_prospects_say(points: int) -> None:
 def test_a_later_stop_promises_more_and_the_end_not_what_no_curve_resolves() -> None:
     trend = learn_trend(make_zoo(40), SHARES)
     seen = seen_until(make_field("new", np.random.default_rng(10)), 0)
-    sds = [centred(one)[1] for one in prospects(trend, seen, SHARES)]
+    sds = [centred(one)[1] for one in lookahead(trend, seen, SHARES)]
     assert (sds[0] < sds[1]).all()
     assert (sds[1] < sds[2]).all()
     assert (sds[2] < centred(forecast(trend, seen))[1]).all()

@@ -55,7 +55,7 @@ FactorsOption = Annotated[
     typer.Option("--rate-factors", help="Learning rates to try, as factors, e.g. 0.3,1,3; the best goes on."),
 ]
 PolicyOption = Annotated[
-    Policy, typer.Option("--policy", help="Who goes on: racing trains on whom the expected gain is worth it.")
+    Policy, typer.Option("--policy", help="Who goes on: racing trains while what curves will tell is worth it.")
 ]
 
 

@@ -399,15 +399,18 @@ def encode(preprocess: Any, modality: Modality, rows: Sequence[Any], max_length:
 
 
 def folder_digest(folder: Path) -> str:
-    """A digest of the configuration, preprocessing and weights files (16 hex digits)."""
-    digest = hashlib.blake2b(digest_size=8)
+    """A digest of the configuration, preprocessing and weights files (16 hex digits).
+
+    SHA-256, which processors have instructions for: 1.7 GB/s on a Zen 4 core, BLAKE2b .7.
+    """
+    digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and (path.suffix in WEIGHT_SUFFIXES or hub.SIDE_FILES.fullmatch(path.name)):
             digest.update(path.name.encode())
             with path.open("rb") as stream:
                 while chunk := stream.read(1 << 22):
                     digest.update(chunk)
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
 def _pool(hidden: Any, mask: Any) -> Any:

@@ -32,7 +32,7 @@ class Demonstration:
     """What one demo run did.
 
     `seconds` (wall) and `cpu_seconds` are what it took after the packages were there, without the store's engine,
-    summed over the calls that it took.
+    summed over the calls that it took; `test_seconds` (wall) of them went to the winner's test.
     """
 
     dataset: Dataset
@@ -44,6 +44,7 @@ class Demonstration:
     seconds: float
     cpu_seconds: float
     recall_seconds: float
+    test_seconds: float
 
 
 def prepare(target: str, *, shared: Path | None = None, say: Say) -> tuple[Checkpoints, Path]:
@@ -122,8 +123,10 @@ def demonstrate(
             track=spent.after(None if on_event is None else lambda event: on_event(event, made)),
         )
     page = report.write(outcome, folder, picks=found.picks, recall_notes=found.notes)
-    seconds, cpu_seconds = spent.write()
-    return Demonstration(dataset, found, made, outcome, page, held_out, seconds, cpu_seconds, recall_seconds)
+    seconds, cpu_seconds, test_seconds = spent.write()
+    return Demonstration(
+        dataset, found, made, outcome, page, held_out, seconds, cpu_seconds, recall_seconds, test_seconds
+    )
 
 
 def _runs_on(zoo: Zoo, datasets: Sequence[str]) -> list[str]:
@@ -134,25 +137,33 @@ def _runs_on(zoo: Zoo, datasets: Sequence[str]) -> list[str]:
 
 
 class _Spent:
-    """Wall-clock and CPU seconds since it was made, and those of earlier calls, kept in a file."""
+    """Wall-clock and CPU seconds since it was made, those of the winner's test, and those of earlier calls, kept in a
+    file."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._before = json.loads(path.read_text()) if path.exists() else [0.0, 0.0]
-        self._start = time.perf_counter(), _cpu_seconds()
+        before: list[float] = json.loads(path.read_text()) if path.exists() else [0.0, 0.0, 0.0]
+        self._wall, self._cpu, self._test = before
+        self._last = time.perf_counter(), _cpu_seconds()
 
-    def write(self) -> tuple[float, float]:
-        now = time.perf_counter(), _cpu_seconds()
-        wall, cpu = (b + n - s for b, n, s in zip(self._before, now, self._start, strict=True))
+    def write(self, *, was_test: bool = False) -> tuple[float, float, float]:
+        """The sums, wall, CPU and test (wall); the seconds since the last call were the test's where `was_test`."""
+        wall, cpu = time.perf_counter(), _cpu_seconds()
+        self._test += (wall - self._last[0]) * was_test
+        self._wall += wall - self._last[0]
+        self._cpu += cpu - self._last[1]
+        self._last = wall, cpu
         partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps([wall, cpu]))
+        partial.write_text(json.dumps([self._wall, self._cpu, self._test]))
         partial.replace(self._path)
-        return wall, cpu
+        return self._wall, self._cpu, self._test
 
     def after(self, tell: Callable[[Any], None] | None) -> Callable[[Any], None]:
+        from selection.race import Tested
+
         def told(event: Any) -> None:
-            self.write()
+            self.write(was_test=isinstance(event, Tested))
             if tell is not None:
                 tell(event)
 

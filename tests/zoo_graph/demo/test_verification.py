@@ -1,15 +1,17 @@
 """Regret and cost beside brute force, on numbers one can do by head."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from selection import race
 from selection.datasets import from_rows
 from selection.records import Candidate, Measurement, Outcome, Plan, Progress, Recall, Recipe, Standing
 from zoo_graph.demo import seed
-from zoo_graph.demo.demonstration import Demonstration
+from zoo_graph.demo.demonstration import Demonstration, _Spent
 from zoo_graph.demo.verification import compared, lines, write
 from zoo_graph.errors import InputError
 
@@ -26,7 +28,7 @@ def shown(winner: str, test_score: float) -> Demonstration:
     plan = Plan((), (), 0.0, 0.0, 0.0)
     outcome = Outcome("films", "accuracy", (standing,), test_score, Path("best"), plan, 9.0, 6.0)
     data = from_rows("films", "text", ["x", "y"] * 20, [0, 1] * 20)
-    return Demonstration(data, Recall((), (), ()), plan, outcome, Path("r"), ("films",), 20.0, 9.0, 1.0)
+    return Demonstration(data, Recall((), (), ()), plan, outcome, Path("r"), ("films",), 20.0, 9.0, 1.0, 5.0)
 
 
 RUNS = {"a": run("a", 0.90, 0.80), "b": run("b", 0.85, 0.86), "c": run("c", 0.80, 0.71)}
@@ -72,6 +74,20 @@ def test_lines_give_the_mean_with_its_standard_error() -> None:
     assert "1.00 ± 1.00" in text  # regrets 0 and 2
     assert "20%" in text
     assert "everything, wall clock                        7%" in text
+    assert "without the winner's test, wall               5%" in text  # 20 - 5 of 300
+
+
+def test_the_seconds_of_the_test_are_told_apart_and_kept_between_calls(tmp_path: Path) -> None:
+    first = _Spent(tmp_path / "spent.json")
+    tell = first.after(None)
+    tell(race.Finished("a"))
+    time.sleep(0.05)
+    tell(race.Tested("a", 0.5))
+    wall, _, test = _Spent(tmp_path / "spent.json").write()
+    assert 0.05 <= test <= wall
+    again = _Spent(tmp_path / "spent.json")
+    again.after(None)(race.Finished("a"))
+    assert again.write()[2] == test
 
 
 def test_nothing_verified_is_an_error(tmp_path: Path) -> None:

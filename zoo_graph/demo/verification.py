@@ -127,7 +127,7 @@ def lines(found: Sequence[Verification]) -> list[str]:
         ("everything, CPU", [one.our_seconds / one.brute_force_seconds for one in found]),
         ("everything, wall clock", [one.our_wall_seconds / one.brute_force_wall_seconds for one in found]),
         (
-            "without the winner's test, wall",
+            "without the test, wall clock",
             [(one.our_wall_seconds - one.test_wall_seconds) / one.brute_force_wall_seconds for one in found],
         ),
         ("the winner's own run, wall", [one.floor_wall_seconds / one.brute_force_wall_seconds for one in found]),

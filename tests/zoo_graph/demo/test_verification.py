@@ -74,7 +74,7 @@ def test_lines_give_the_mean_with_its_standard_error() -> None:
     assert "1.00 ± 1.00" in text  # regrets 0 and 2
     assert "20%" in text
     assert "everything, wall clock                        7%" in text
-    assert "without the winner's test, wall               5%" in text  # 20 - 5 of 300
+    assert "without the test, wall clock                  5%" in text  # 20 - 5 of 300
 
 
 def test_the_seconds_of_the_test_are_told_apart_and_kept_between_calls(tmp_path: Path) -> None:

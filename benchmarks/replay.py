@@ -204,7 +204,6 @@ def race(target: Target, field: Field, order: Sequence[str], way: Way) -> Race:
         list(read_candidates(list(order))),
         recipe,
         seconds_per_step=rates,
-        eval_points=6,
         stops=tuple(total * stage // EPOCHS for stage in range(1, EPOCHS + 1)) if way.equal_stages else None,
         probe_survivors=None if way.probed else k,
         probes=target.probes,

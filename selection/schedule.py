@@ -19,6 +19,8 @@ from selection.records import PRICE, Candidate, Clusters, Plan, Policy, Recipe, 
 
 # Stages of 2PS's fine-selection, where its stops are not given.
 _STAGES = 5
+# Points of a curve that is to be looked at.
+_CURVE_POINTS = 8
 
 Rates = Mapping[str, float] | Callable[[Candidate], float]
 
@@ -84,7 +86,7 @@ def plan(
     *,
     seconds_per_step: Rates,
     overhead: Overhead | None = None,
-    eval_points: int = 8,
+    eval_points: int | None = None,
     stops: Sequence[int] | None = None,
     first_stop: int | None = None,
     probe_survivors: int | None = None,
@@ -107,7 +109,8 @@ def plan(
     curve ends) drop nobody by the probe, "brute_force" nobody at all. `learn` is given the shares of a run at which
     there will be scores, and returns what past runs tell of how such runs end; None tells nothing.
 
-    Every stop is an evaluation point; up to `eval_points` in all: points between stops teach the zoo how runs end.
+    Every stop is an evaluation point; up to `eval_points` in all (default: the stops alone, as nothing is decided
+    elsewhere; eight with "power_law", which needs them, and "brute_force", whose curves teach the zoo how runs end).
 
     `expected_seconds` takes every candidate for an average one; with "racing" it is of races simulated by what was
     learnt, each candidate at its own pace. `worst_seconds` lets the slowest survive every cut; both count `workers`
@@ -122,8 +125,10 @@ def plan(
             a price that is negative or no number.
         BudgetError: not even one candidate's full run fits the budget, or its cost is no number.
     """
-    _check(candidates, recipe, eval_points, workers, stops)
     _check_policy(policy, price)
+    if eval_points is None:
+        eval_points = _CURVE_POINTS if policy in ("power_law", "brute_force") else 1
+    _check(candidates, recipe, eval_points, workers, stops)
     terms = _Terms(recipe, _rates(candidates, seconds_per_step), overhead or Overhead(), eval_points, workers)
     kept, notes = _affordable(candidates, terms, budget_seconds)
     given = tuple(stops) if stops is not None else None

@@ -211,7 +211,7 @@ class Zoo:
         recipe: Recipe | None = None,
         budget_seconds: float | None = None,
         workers: Workers | Site = 1,
-        eval_points: int = 8,
+        eval_points: int | None = None,
         policy: Policy = "racing",
         price: float = PRICE,
         track: Any = None,

@@ -47,8 +47,16 @@ def test_eight_candidates_pass_a_probe_and_halve_down_to_one_full_run() -> None:
 def test_every_rung_ends_at_an_evaluation_point() -> None:
     result = plan(candidates(8), Recipe(total_steps=100), seconds_per_step=one_second)
     points = result.trials[0].eval_steps
-    assert {rung.until_step for rung in result.rungs[1:]} <= set(points)
-    assert len(points) == 8
+    assert [rung.until_step for rung in result.rungs[1:]] == list(points)
+    more = plan(candidates(8), Recipe(total_steps=100), seconds_per_step=one_second, eval_points=8).trials[0].eval_steps
+    assert set(points) < set(more)
+    assert len(more) == 8
+
+
+@pytest.mark.parametrize(("policy", "n"), [("power_law", 8), ("brute_force", 8), ("two_phase", 5), ("racing", 3)])
+def test_curves_have_points_between_the_stops_where_something_is_read_off_them(policy: Policy, n: int) -> None:
+    made = plan_by_policy(candidates(8), Recipe(total_steps=100), seconds_per_step=one_second, policy=policy)
+    assert len(made.trials[0].eval_steps) == n
 
 
 @pytest.mark.parametrize(("n", "epochs", "cost"), [(10, 5, 19), (20, 8, 41), (50, 10, 101)])
@@ -104,7 +112,7 @@ def test_two_workers_take_half_the_time_of_an_even_rung() -> None:
 def test_a_test_of_the_winner_is_counted_once_in_each_cost() -> None:
     extra = Overhead(start_seconds=3, evaluation_steps=4, test_steps=10)
     result = plan(candidates(2), Recipe(total_steps=40), seconds_per_step=one_second, overhead=extra, stops=[40])
-    alone = 3 + 40 + 8 * 4
+    alone = 3 + 40 + 1 * 4
     assert result.brute_force_seconds == result.expected_seconds == result.worst_seconds == 2 * alone + 10
 
 

@@ -111,7 +111,7 @@ def demonstrate(
         spent.write()
         _say_recall(found, say)
         say(f"\n4. plan (recall took {recall_seconds:.0f} s)")
-        made = zoo.plan(dataset, found.picks, recipe=recipe, workers=workers, eval_points=protocol.POINTS)
+        made = zoo.plan(dataset, found.picks, recipe=recipe, workers=workers)
         _say_lines(report.plan_lines(made), say)
         say("\n5. select by fine-tuning")
         outcome = zoo.select(

@@ -7,6 +7,7 @@ from selection.datasets import Limits
 from selection.records import Precision, Recipe
 
 LIMITS = Limits(train=800, validation=250, test=1000)
+# Evaluations of a run of brute force; a race evaluates where it decides.
 POINTS = 6
 # Where measured curves have points: the ends of five equal stages, as published policies race, and of our rungs.
 STOPS = (10, 16, 20, 32, 40, 48, 64, 80)

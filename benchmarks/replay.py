@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -180,11 +180,8 @@ def lists(target: Target, k: int, n: int) -> Iterator[tuple[tuple[str, ...], Fie
     """n draws of k out of recall's first 2 k, in its order, each with the runs of each seed; none where that is all."""
     pool = target.order[: 2 * k]
     rng = np.random.default_rng((k, *target.name.encode()))
-    places = [
-        np.arange(k),
-        *(np.sort(rng.choice(len(pool), k, replace=False)) for _ in range(n if k < len(pool) else 0)),
-    ]
-    for chosen in places:
+    for _ in range(n if k < len(pool) else 0):
+        chosen = np.sort(rng.choice(len(pool), k, replace=False))
         for field in target.fields:
             yield tuple(pool[place] for place in chosen), field
 
@@ -208,10 +205,11 @@ def race(target: Target, field: Field, order: Sequence[str], way: Way) -> Race:
         probe_survivors=None if way.probed else k,
         probes=target.probes,
         recalled=target.recalled,
-        policy=way.policy,
-        price=way.price,
+        # A race is planned as halving is, but for the races simulated to tell its cost, which take longest here.
+        policy="successive_halving" if way.policy == "racing" else way.policy,
         learn=(lambda shares: learnt(target, tuple(shares), way.policy)) if way.with_past else None,
     )
+    made = replace(made, policy=way.policy, price=way.price)
     runs = {model: whole_run(made, field[model]) for model in order}
     rehearsal = rehearse(made, runs)
     winner = rehearsal.winner

@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -106,12 +107,19 @@ def test_nothing_starts_once_told_to_stop_and_what_runs_is_brought_home(workers:
         assert sorted(item for item, _ in executor.run([1, 2, 3], lambda: next(begun, True))) == [1, 2]
 
 
-def short_or_long(item: int) -> int:
-    time.sleep(0.01 if item == 0 else 0.12)
-    return item
+def at_once_or_after(sign: Path | None) -> int:
+    """0 at once, or 1 a tenth of a second after the sign was given."""
+    if sign is None:
+        return 0
+    while not sign.exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    return 1
 
 
-def test_a_worker_whose_caller_has_gone_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
-    with LocalExecutor(short_or_long, 2) as executor:
-        assert next(iter(executor.run([0, 1])))[1] == 0
+def test_a_worker_whose_caller_has_gone_ends_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sign = tmp_path / "seen"
+    with LocalExecutor(at_once_or_after, 2) as executor:
+        assert next(iter(executor.run([None, sign])))[1] == 0
+        sign.touch()
     assert "Traceback" not in capfd.readouterr().err

@@ -96,7 +96,10 @@ def _where(held: bool) -> str:
 def learnt_from(trend: Trend | None) -> str:
     """What a plan's forecasts stand on."""
     if trend is None or not trend.n_runs:
-        return "how runs end is guessed, with wide intervals: the zoo has no finished runs with curves by this metric"
+        return (
+            "how runs end is guessed, with wide intervals: the zoo has no dataset on which three models or more were "
+            "trained to the end and tested by this metric (zoo measure does that)"
+        )
     return f"how runs end is learnt from {trend.n_runs} finished runs ({trend.n_fields} datasets and seeds)"
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 
 from selection.chart import how_it_ended
 from selection.markup import STYLE, bullets, table, table_row
@@ -75,14 +76,20 @@ def brute_force_steps(outcome: Outcome) -> int:
 
 
 def brute_force_seconds(outcome: Outcome) -> float | None:
-    """Seconds of every candidate run to the end, by the measured seconds per step; the mean where one has not trained.
+    """Seconds of every candidate run to the end, by the measured seconds per step; of those that have not trained by
+    the mean of the others', in proportion to their parameters where all are known.
 
     None where nothing measured tells.
     """
     total = outcome.plan.rungs[-1].until_step
-    rates = [one.progress.seconds / one.progress.step for one in outcome.standings if one.progress.step]
-    n = len(outcome.standings)
-    return total * n * sum(rates) / len(rates) if rates else None
+    trained = [one for one in outcome.standings if one.progress.step]
+    if not trained:
+        return None
+    known = all(one.candidate.n_parameters for one in outcome.standings)
+    size = {one.candidate.model: (one.candidate.n_parameters or 1) if known else 1 for one in outcome.standings}
+    rate = {one.candidate.model: one.progress.seconds / one.progress.step for one in trained}
+    by_size = fmean(rate[model] / size[model] for model in rate)
+    return total * sum(rate.get(model, by_size * n) for model, n in size.items())
 
 
 def notes(outcome: Outcome) -> tuple[str, ...]:
@@ -297,8 +304,8 @@ def _outlook(outcome: Outcome) -> str:
     rows = "".join(row for stop in decided for row in _stop_rows(outcome.plan, stop))
     explained = (
         "Those go on whose curves will yet tell enough of who is best to be worth the steps (a whole run: "
-        f"{outcome.plan.price:g}), one at least. Expected ends are scores on test rows after a whole run, with 90 % "
-        "intervals; "
+        f"{outcome.plan.price:g}), one at least and as many as halving would keep at most. Expected ends are scores on "
+        "test rows after a whole run, with 90 % intervals; "
         f"{learnt_from(outcome.plan.trend)}."
     )
     came = borne_out(outcome)
@@ -356,7 +363,8 @@ def _cost(outcome: Outcome) -> str:
     planned = (
         f"Planned: {duration(outcome.plan.expected_seconds)} expected, {duration(outcome.plan.worst_seconds)} at "
         f"worst. Processor time spent: {duration(outcome.cpu_seconds)}. Every candidate to the end is estimated from "
-        "the measured seconds per step. Training times are summed over the candidates, evaluations included."
+        "the measured seconds per step, of those not trained by their size. Training times are summed over the "
+        "candidates, evaluations included."
     )
     return f'<h2>What it cost</h2>\n{table(head, body)}<p class="quiet">{planned}</p>\n'
 

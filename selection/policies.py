@@ -126,7 +126,8 @@ def _until(progress: Progress, step: int) -> Progress:
 
 def _trend(plan: Plan) -> Trend:
     trial = plan.trials[0]
-    return plan.trend or default_trend([step / trial.recipe.total_steps for step in trial.eval_steps])
+    shares = [step / trial.recipe.total_steps for step in trial.eval_steps]
+    return plan.trend or default_trend(shares, trial.recipe.metric)
 
 
 def forecast_at(facts: Facts, models: Sequence[str]) -> Forecast:

@@ -285,13 +285,14 @@ def _why(race: Race, model: str, expected: Sequence[Expected], winner: str) -> t
 
 
 def _why_dropped(race: Race, model: str, expected: Sequence[Expected]) -> str:
-    """The comparison a candidate lost; by forecasts the chance that was not worth its steps."""
+    """The comparison a candidate lost; by forecasts its chance, and whether more could have gone on."""
     decided = zip(reversed(race.grounds), reversed(race.decisions), strict=True)
     facts, decision = next(both for both in decided if model in both[1].dropped)
     where, n = stop_name(race.plan, decision.rung), len(decision.survivors)
     chance = next((one.chance for one in expected if one.rung == decision.rung), None)
     if chance is not None:
-        return f"{percent(chance)} chance to end best, as forecast at {where}, not worth its steps; {n} went on"
+        worth = ", not worth its steps" if n < facts.n_survivors else ""
+        return f"{percent(chance)} chance to end best, as forecast at {where}{worth}; {n} went on"
     order = _by_score(facts)
     place = order.index(model) + 1
     return f"place {place} of {len(order)} at {where}; {n} went on{_beside_score(facts, decision, order, model)}"

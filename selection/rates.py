@@ -59,7 +59,7 @@ def with_rate(trial: Trial, factor: float) -> Trial:
 def search_end(trial: Trial) -> int:
     """The step at which the trial's rates are compared; 0 where there is none or one.
 
-    It is the first evaluation at or after `least_search`: the first stop of a plan that sets none itself.
+    It is the first evaluation at or after `least_search`; a plan sets one there.
     """
     if not trial.recipe.rate_factors:
         return 0

@@ -101,8 +101,8 @@ def plan_lines(plan: Plan) -> list[str]:
     pace = "at the candidates' mean pace" if plan.expected_steps is None else "each at its own pace"
     text.append(
         f"{plan.policy.replace('_', ' ')}: {steps} steps ({steps / brute:.0%} of the {brute} of training all of them), "
-        f"{duration(plan.expected_seconds)} expected (with the probe, {pace}); {worst} steps, "
-        f"{duration(plan.worst_seconds)} at worst (with the probe, the slowest survive every cut); "
+        f"{duration(plan.expected_seconds)} expected (with the probe and the winner's test, {pace}); {worst} steps, "
+        f"{duration(plan.worst_seconds)} at worst (with both, the slowest survive every cut); "
         f"all of them {duration(plan.brute_force_seconds)} (without the probe, at the mean pace)"
     )
     if plan.policy == "racing":
@@ -121,7 +121,8 @@ def event_line(event: Event, plan: Plan) -> str:
         case Failed(rung, model, reason):
             return f"rung {rung}: {model} failed: {reason}"
         case Decided(rung, survivors, dropped):
-            return f"rung {rung} of {len(plan.rungs) - 1}: {len(survivors)} go on, {len(dropped)} dropped"
+            going_on = f"{survivors[0]} goes on" if len(survivors) == 1 else f"{len(survivors)} go on"
+            return f"rung {rung} of {len(plan.rungs) - 1}: {going_on}, {len(dropped)} dropped"
         case Revived(rung, models):
             return f"rung {rung}: all failed; back in the race: {', '.join(models)}"
         case CutOff(rung, seconds):

@@ -15,6 +15,7 @@ from typing import get_args
 from selection.errors import BudgetError, InputError
 from selection.halving import hyperband_brackets
 from selection.policies import Rehearsal, foresee
+from selection.rates import least_search
 from selection.records import PRICE, Candidate, Clusters, Plan, Policy, Recipe, Rung, Trend, Trial
 
 # Stages of 2PS's fine-selection, where its stops are not given.
@@ -110,7 +111,8 @@ def plan(
     there will be scores, and returns what past runs tell of how such runs end; None tells nothing.
 
     Every stop is an evaluation point; up to `eval_points` in all (default: the stops alone, as nothing is decided
-    elsewhere; eight with "power_law", which needs them, and "brute_force", whose curves teach the zoo how runs end).
+    elsewhere, and with several rates where they are compared; eight with "power_law", which needs them, and
+    "brute_force", whose curves are all that it shows).
 
     `expected_seconds` takes every candidate for an average one; with "racing" it is of races simulated by what was
     learnt, each candidate at its own pace. `worst_seconds` lets the slowest survive every cut; both count `workers`
@@ -373,7 +375,8 @@ def _wall_clock(seconds: Sequence[float], workers: int) -> float:
 def _priced(candidates: Sequence[Candidate], shape: _Shape, terms: _Terms) -> Plan:
     """The shape as a plan, with its seconds."""
     total, workers = terms.recipe.total_steps, terms.workers
-    points = eval_steps(total, shape.stops, terms.eval_points)
+    compared = [min(total, least_search(terms.recipe))] if terms.recipe.rate_factors else []
+    points = eval_steps(total, [*shape.stops, *compared], terms.eval_points)
     probes, tests = (terms.passes(candidates, n) for n in (terms.overhead.probe_steps, terms.overhead.test_steps))
     rungs = [Rung(0, len(candidates), shape.sizes[0], 0, _average(probes, len(candidates), workers))]
     worst = [_slowest(probes, workers)]

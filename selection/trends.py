@@ -30,6 +30,9 @@ _EARLY, _NOISE, _PROBE, _RECALLED = 3.0, 0.2, 2.0, 1.5
 _RISE, _PROBE_SD, _LEVEL_SD, _POINT_SD = 0.2, 0.1, 0.03, 0.01
 # As many fields the guess stands for: of how much gains vary, and of how they do so together.
 _PRIOR_FIELDS, _PRIOR_TOGETHER = 4.0, 16.0
+# The metrics that a ridge probe is scored by: by another one a score may be anywhere beside a probe.
+PROBED_METRICS = frozenset({"accuracy", "r2"})
+_ANYWHERE_SD = 10.0
 # A dataset with fewer candidates than this says nothing of spread.
 _FEWEST = 3
 # Spreads tried for a dataset, in standard deviations of the logarithm around the typical one.
@@ -71,8 +74,8 @@ class Seen:
 class Forecast:
     """Final scores of K candidates: a mixture of Gaussians, one for each spread the dataset may have.
 
-    `weights` (G,), `means` (G, K), `covariances` (G, K, K). Where no score was seen of any candidate (`in_units` is
-    False), they are deviations from the candidates' mean, which nothing tells.
+    `weights` (G,), `means` (G, K), `covariances` (G, K, K). Where no score that tells the level was seen of any
+    candidate (`in_units` is False), only their differences say anything.
     """
 
     models: tuple[str, ...]
@@ -104,7 +107,10 @@ class Forecast:
 
 
 def learn_trend(
-    curves: Sequence[Curve], shares: Sequence[float], communities: Mapping[str, str] | None = None
+    curves: Sequence[Curve],
+    shares: Sequence[float],
+    communities: Mapping[str, str] | None = None,
+    metric: str = "accuracy",
 ) -> Trend:
     """How runs end, learnt from `curves`, at `shares` (ascending, in (0, 1]) of a run's length.
 
@@ -119,7 +125,7 @@ def learn_trend(
     """
     fields = [one for one in _fields(curves, shares) if one is not None]
     if not fields:
-        return default_trend(shares)
+        return default_trend(shares, metric)
     values = np.vstack([one.values for one in fields])
     names = [name for one in fields for name in one.models]
     first = _covariance(values, shares)
@@ -143,12 +149,15 @@ def learn_trend(
     )
 
 
-def default_trend(shares: Sequence[float]) -> Trend:
-    """What is held without any finished run: early points tell little, later ones more; a guess, and a wide one."""
+def default_trend(shares: Sequence[float], metric: str = "accuracy") -> Trend:
+    """What is held without any finished run: early points tell little, later ones more; a guess, and a wide one.
+
+    By a `metric` that probes are not scored by they tell the order of the finals, and nothing of their level.
+    """
     at = np.asarray(shares, dtype=float)
     gains = np.r_[np.zeros(CURVE), _RISE * (1.0 - at)]
     varied = np.zeros((len(gains), len(gains)))
-    varied[PROBE, PROBE] = _PROBE_SD**2
+    varied[PROBE, PROBE] = (_PROBE_SD if metric in PROBED_METRICS else _ANYWHERE_SD) ** 2
     varied[CURVE:, CURVE:] = _LEVEL_SD**2 + _RISE**2 * (1.0 - np.maximum.outer(at, at)) + _POINT_SD**2 * np.eye(len(at))
     return Trend(tuple(shares), _rows(_guess(shares)), {}, 0.05, 1.0, tuple(map(float, gains)), _rows(varied), 0, 0)
 
@@ -384,6 +393,7 @@ class _Held:
     spreads: tuple[float, ...]
     grid: list[_Conditional]
     weights: FloatArray
+    in_units: bool
 
 
 def _held(trend: Trend, seen: Sequence[Seen]) -> _Held:
@@ -393,7 +403,11 @@ def _held(trend: Trend, seen: Sequence[Seen]) -> _Held:
     doubts = _doubts(values, trend, spreads[int(np.argmax(weights))])
     if (doubts > 1.0).any():
         grid, weights = _mixture(values, trend, spreads, doubts)
-    return _Held(tuple(one.model for one in seen), values, doubts, spreads, grid, weights)
+    level_sds = np.sqrt(np.diagonal(np.array(trend.gain_covariance)))
+    tells = np.isfinite(values).any(axis=0) & (level_sds < _ANYWHERE_SD)
+    return _Held(
+        tuple(one.model for one in seen), values, doubts, spreads, grid, weights, in_units=bool(tells[PROBE:].any())
+    )
 
 
 def _as_forecast(held: _Held, covariances: Sequence[FloatArray]) -> Forecast:
@@ -402,7 +416,7 @@ def _as_forecast(held: _Held, covariances: Sequence[FloatArray]) -> Forecast:
         weights=held.weights,
         means=np.stack([one.mean for one in held.grid]),
         covariances=np.stack(covariances),
-        in_units=bool(np.isfinite(held.values[:, PROBE:]).any()),
+        in_units=held.in_units,
     )
 
 

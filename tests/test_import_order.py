@@ -12,7 +12,7 @@ ROOMS = {
     "selection": [
         "errors", "records", "hardware", "metrics", "proxies", "images", "tables", "datasets", "hub", "backbones",
         "features", "embedding", "encoded", "heads", "losses", "saved", "classifier", "trends", "other_trends",
-        "halving", "policies", "schedule", "rates", "recipes", "recall", "pace", "planning", "probing", "trainer",
+        "halving", "rates", "policies", "schedule", "recipes", "recall", "pace", "planning", "probing", "trainer",
         "wording", "uncertainty", "race", "journal", "simulated", "disk", "folders", "states", "lora", "head_features",
         "parts", "training", "finetune", "executors", "extraction", "runner", "measure", "outlook", "chart", "markup",
         "page", "report",

@@ -102,7 +102,7 @@ def plan(
         policy=policy,
         price=price,
         learn=lambda shares: schedule.Learnt(
-            learn_trend(past.curves, shares, past.communities),
+            learn_trend(past.curves, shares, past.communities, recipe.metric),
             learn_clusters(own, shares) if policy == "two_phase" else None,
         ),
     )

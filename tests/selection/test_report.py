@@ -10,7 +10,8 @@ import pytest
 from selection import chart, report
 from selection.errors import InputError
 from selection.outlook import borne_out, estimate
-from selection.race import CutOff, Decided, Event, Failed, Finished, Probed, Revived, Trained
+from selection.page import brute_force_seconds
+from selection.race import NO_PROGRESS, CutOff, Decided, Event, Failed, Finished, Probed, Revived, Trained
 from selection.records import Candidate, Outcome, Pick, Plan, Recipe
 from selection.runner import select
 from selection.schedule import plan
@@ -311,9 +312,9 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
         ["1", "4", "step", "25", "2", "3", "min", "20", "s"],
     ]
     assert lines[-1] == (
-        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected (with the probe, "
-        "at the candidates' mean pace); 200 steps, 6 min 40 s at worst (with the probe, the slowest survive every "
-        "cut); all of them 26 min 40 s (without the probe, at the mean pace)"
+        "successive halving: 200 steps (25% of the 800 of training all of them), 6 min 40 s expected (with the probe "
+        "and the winner's test, at the candidates' mean pace); 200 steps, 6 min 40 s at worst (with both, the slowest "
+        "survive every cut); all of them 26 min 40 s (without the probe, at the mean pace)"
     )
 
 
@@ -322,7 +323,7 @@ def test_the_plan_reads_as_rungs_and_seconds() -> None:
     [
         (Probed({"a": 0.5, "b": None}), "1 of 2 candidates have a probe score"),
         (Failed(1, "a", "gated"), "rung 1: a failed: gated"),
-        (Decided(1, ("a",), ("b", "c")), "rung 1 of 2: 1 go on, 2 dropped"),
+        (Decided(1, ("a",), ("b", "c")), "rung 1 of 2: a goes on, 2 dropped"),
         (Revived(2, ("b",)), "back in the race: b"),
         (CutOff(2, 60.0), "the clock ended the race after 1 min 0 s"),
         (Finished("a"), "winner a: saved"),
@@ -350,6 +351,25 @@ def test_a_race_says_by_what_chance_each_was_dropped_and_how_many_really_raced(t
     assert "probe 8 → 1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "racing:" in "\n".join(report.plan_lines(made))
     assert "how runs end is guessed" in "\n".join(report.plan_lines(made))
+
+
+def test_one_left_out_for_want_of_a_place_is_not_said_to_be_worth_too_little(tmp_path: Path) -> None:
+    runs = {f"org/m{place}": rising(0.7) for place in range(8)}
+    made = replace(planned(list(runs)), policy="racing", price=0.0)
+    reasons = {one.reason for one in select("beans", made, SimulatedTrainer(runs), tmp_path).standings if one.reason}
+    assert any("4 went on" in reason for reason in reasons)
+    assert not any("not worth its steps; 4 went on" in reason for reason in reasons)
+
+
+def test_brute_force_is_estimated_by_the_size_of_those_that_never_trained(raced: Outcome) -> None:
+    won, *others = raced.standings
+    trained = replace(won, candidate=replace(won.candidate, n_parameters=40))
+    rest = [replace(one, candidate=replace(one.candidate, n_parameters=10), progress=NO_PROGRESS) for one in others]
+    of_one = replace(raced, standings=(trained, *rest))
+    own = won.progress.seconds / won.progress.step * 100
+    assert brute_force_seconds(of_one) == pytest.approx(own * (1 + len(rest) / 4))
+    unknown = replace(of_one, standings=(replace(trained, candidate=won.candidate), *rest))
+    assert brute_force_seconds(unknown) == pytest.approx(own * (1 + len(rest)))
 
 
 def test_a_race_by_forecasts_tells_the_expected_end_beside_who_left_and_why(raced: Outcome, tmp_path: Path) -> None:

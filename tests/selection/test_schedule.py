@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from selection import schedule
 from selection.errors import BudgetError, InputError
 from selection.policies import Rehearsal, rehearse
+from selection.rates import search_end
 from selection.records import Candidate, Plan, Policy, Progress, Recipe
 from selection.schedule import (
     Overhead,
@@ -323,6 +324,14 @@ def test_racing_is_planned_as_halving_is_and_expected_to_cost_no_more(n: int, bu
     assert racing.expected_seconds <= halving.expected_seconds + 1e-9
     assert racing.expected_steps is not None
     assert racing.expected_steps <= planned_steps(racing)
+
+
+def test_rates_are_compared_at_a_point_of_their_own_where_no_stop_is_as_early() -> None:
+    recipe = Recipe(total_steps=160, warmup_steps=5, rate_factors=(0.3, 1.0, 3.0))
+    made = plan_by_policy(candidates(3), recipe, seconds_per_step=one_second)
+    assert [rung.until_step for rung in made.rungs[1:]] == [80, 160]
+    assert made.trials[0].eval_steps == (10, 80, 160)
+    assert search_end(made.trials[0]) == 10
 
 
 def test_a_race_is_expected_to_take_what_its_likely_winner_does_and_not_an_average_candidate() -> None:

@@ -269,6 +269,18 @@ def test_nothing_seen_makes_all_candidates_equal() -> None:
     assert not found.in_units
 
 
+def test_a_probe_by_another_metric_tells_the_order_and_not_the_level() -> None:
+    seen = [Seen("a", probe=0.9), Seen("b", probe=0.8)]
+    same, other = (forecast(learn_trend([], SHARES, metric=metric), seen) for metric in ("accuracy", "mcc"))
+    assert same.in_units
+    assert not other.in_units
+    np.testing.assert_allclose(np.diff(other.mean), np.diff(same.mean), rtol=1e-3)
+    low = [replace(one, shares=SHARES[:1], scores=(0.2,)) for one in seen]
+    curved = forecast(default_trend(SHARES, "mcc"), low)
+    assert curved.in_units
+    assert (curved.mean < 0.5).all()  # not pulled up to the probes
+
+
 def test_levels_say_what_is_gained_until_the_end() -> None:
     trend = learn_trend(make_zoo(), SHARES)
     runs = make_field("new", np.random.default_rng(6))

@@ -143,8 +143,8 @@ class _Spent:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        before: list[float] = json.loads(path.read_text()) if path.exists() else [0.0, 0.0, 0.0]
-        self._wall, self._cpu, self._test = before
+        before: list[float] = json.loads(path.read_text()) if path.exists() else []
+        self._wall, self._cpu, self._test = [*before, 0.0, 0.0, 0.0][:3]  # an earlier version kept two
         self._last = time.perf_counter(), _cpu_seconds()
 
     def write(self, *, was_test: bool = False) -> tuple[float, float, float]:

@@ -88,6 +88,8 @@ def test_the_seconds_of_the_test_are_told_apart_and_kept_between_calls(tmp_path:
     again = _Spent(tmp_path / "spent.json")
     again.after(None)(race.Finished("a"))
     assert again.write()[2] == test
+    (tmp_path / "spent.json").write_text("[12.0, 10.0]")  # an earlier version's
+    assert _Spent(tmp_path / "spent.json").write()[0] >= 12.0
 
 
 def test_nothing_verified_is_an_error(tmp_path: Path) -> None:

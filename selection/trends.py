@@ -403,11 +403,9 @@ def _held(trend: Trend, seen: Sequence[Seen]) -> _Held:
     doubts = _doubts(values, trend, spreads[int(np.argmax(weights))])
     if (doubts > 1.0).any():
         grid, weights = _mixture(values, trend, spreads, doubts)
-    level_sds = np.sqrt(np.diagonal(np.array(trend.gain_covariance)))
-    tells = np.isfinite(values).any(axis=0) & (level_sds < _ANYWHERE_SD)
-    return _Held(
-        tuple(one.model for one in seen), values, doubts, spreads, grid, weights, in_units=bool(tells[PROBE:].any())
-    )
+    probe_tells = trend.n_runs > 0 or trend.gain_covariance[PROBE][PROBE] < _ANYWHERE_SD**2
+    known = np.isfinite(values[:, PROBE if probe_tells else CURVE :])
+    return _Held(tuple(one.model for one in seen), values, doubts, spreads, grid, weights, in_units=bool(known.any()))
 
 
 def _as_forecast(held: _Held, covariances: Sequence[FloatArray]) -> Forecast:

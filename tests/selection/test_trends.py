@@ -281,6 +281,16 @@ def test_a_probe_by_another_metric_tells_the_order_and_not_the_level() -> None:
     assert (curved.mean < 0.5).all()  # not pulled up to the probes
 
 
+def test_a_metric_in_large_units_has_expected_ends_all_the_same() -> None:
+    large = [
+        replace(one, final=-1e4 * one.final, scores=tuple(-1e4 * np.array(one.scores)), probe=one.final)
+        for one in make_zoo()
+    ]
+    trend = learn_trend(large, SHARES, metric="mse")
+    assert forecast(trend, seen_until(large[:12], 1)).in_units
+    assert forecast(trend, [Seen("a", probe=0.6), Seen("b", probe=0.5)]).in_units
+
+
 def test_levels_say_what_is_gained_until_the_end() -> None:
     trend = learn_trend(make_zoo(), SHARES)
     runs = make_field("new", np.random.default_rng(6))
